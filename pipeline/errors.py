@@ -1,0 +1,69 @@
+"""Every failure a user can meet: what happened, what to do next, and the exit code."""
+
+from __future__ import annotations
+
+
+class PipelineError(Exception):
+    """A failure that is not a bug: shown as one message and one hint, never as a traceback."""
+
+    exit_code = 2
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class UsageError(PipelineError):
+    """The command line or the release repository does not make sense."""
+
+
+class ReleaseFileError(PipelineError):
+    """One or more problems in a file that a person wrote, all of them reported at once."""
+
+    def __init__(self, problems: tuple[str, ...], *, hint: str = "") -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+        self.hint = hint
+
+
+class BaseModelError(PipelineError):
+    """The base model cannot be read, or is of a kind that cannot be quantized."""
+
+
+class WorkspaceError(PipelineError):
+    """The workspace is locked, full or not writable."""
+
+
+class ThresholdsMissed(PipelineError):
+    """The result was measured and is not good enough to publish."""
+
+    exit_code = 3
+
+
+class HubError(PipelineError):
+    """The Hub gave no good answer; asking again later may help, and the same command resumes.
+
+    retry_after: seconds that the Hub asked to wait, if it did.
+    """
+
+    exit_code = 4
+
+    def __init__(self, message: str, *, hint: str = "", retry_after: float | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after = retry_after
+
+
+class HubRefused(HubError):
+    """The Hub's answer will not change by asking again (401, 403, 404, quota, invalid card)."""
+
+
+class CardDiffers(PipelineError):
+    """The committed card is not what its inputs render."""
+
+    exit_code = 5
+
+
+class Interrupted(PipelineError):
+    """Stopped by the user; the same command resumes."""
+
+    exit_code = 130

@@ -1,0 +1,56 @@
+"""Which Hub a release talks to: huggingface.co, or the embedded one that lives in the workspace."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from pipeline.hub.protocol import Hub
+
+HUGGINGFACE = "https://huggingface.co"
+# The embedded Hub takes any token for its one account; it listens on this machine only.
+LOCAL_TOKEN = "local-rehearsal"  # noqa: S105
+
+
+@contextlib.contextmanager
+def connect(
+    place: str, local_folder: Path, *, writable: bool, told: Callable[[str], None] = lambda _: None
+) -> Iterator[Hub]:
+    """The Hub at `place` ("huggingface" or "local"), retried and, unless `writable`, read-only.
+
+    local_folder: where the embedded Hub keeps its repositories. A `pipeline hub` that serves it already is used;
+    otherwise one is started for as long as the block lasts.
+
+    The client reads its environment when it is imported, so nothing may import it earlier.
+    """
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    with contextlib.ExitStack() as stack:
+        if place == "local":
+            os.environ["HF_HUB_DISABLE_XET"] = "1"
+            endpoint = stack.enter_context(_local(local_folder, writable=writable))
+            token: str | None = LOCAL_TOKEN
+        else:
+            endpoint = os.environ.get("HF_ENDPOINT", HUGGINGFACE).rstrip("/")
+            token = None
+        from pipeline.hub.huggingface import HuggingFace
+        from pipeline.hub.readonly import ReadOnly
+        from pipeline.hub.retry import Patient
+
+        hub: Hub = Patient(HuggingFace(endpoint, token), told=told)
+        yield hub if writable else ReadOnly(hub)
+
+
+@contextlib.contextmanager
+def _local(folder: Path, *, writable: bool) -> Iterator[str]:
+    from pipeline.hub.local.server import LocalHub, find_running
+
+    if running := find_running(folder):
+        yield running
+        return
+    with LocalHub(folder, readonly=not writable) as server:
+        yield server.endpoint

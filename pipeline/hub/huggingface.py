@@ -1,0 +1,244 @@
+"""The Hub through its own client: huggingface.co and every server that speaks its protocol."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+import httpx2
+from huggingface_hub import (
+    CommitOperationAdd,
+    CommitOperationDelete,
+    HfApi,
+    hf_hub_url,
+    set_client_factory,
+)
+from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub.hf_api import RepoFile
+from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
+
+from pipeline.errors import HubError, HubRefused
+from pipeline.hub.failures import translated
+from pipeline.manifest import File, Manifest, check_relative, sync_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from pipeline.hub.protocol import Repository, Upload
+
+# The client's own default is to wait for ever. A commit of many files may take the Hub minutes to answer.
+_TIMEOUT = httpx2.Timeout(connect=20, read=300, write=120, pool=None)
+_BLOCK = 1 << 20
+
+
+def _client() -> httpx2.Client:
+    return httpx2.Client(follow_redirects=True, timeout=_TIMEOUT)
+
+
+set_client_factory(_client)
+
+
+class HuggingFace:
+    """`pipeline.hub.protocol.Hub` by `huggingface_hub`; one attempt a call, retries are `pipeline.hub.retry`'s.
+
+    token: None takes the client's own (HF_TOKEN, or the file that `hf auth login` writes).
+    """
+
+    def __init__(self, endpoint: str, token: str | None = None) -> None:
+        self.endpoint = endpoint
+        self._token = token
+        self._api = HfApi(endpoint=endpoint, token=token)
+
+    def whoami(self) -> str:
+        with translated("ask whose token this is"):
+            return str(self._api.whoami()["name"])
+
+    def head(self, repository: Repository, revision: str = "main") -> str | None:
+        with translated(f"look at {repository}"):
+            try:
+                sha = self._api.repo_info(repository.id, repo_type=repository.kind, revision=revision).sha
+            except (RepositoryNotFoundError, RevisionNotFoundError):
+                return None
+        return str(sha)
+
+    def manifest(self, repository: Repository, revision: str) -> Manifest:
+        with translated(f"list the files of {repository} at {revision}"):
+            entries = self._api.list_repo_tree(
+                repository.id, repo_type=repository.kind, revision=revision, recursive=True
+            )
+            return Manifest(tuple(_file(entry) for entry in entries if isinstance(entry, RepoFile)))
+
+    def tags(self, repository: Repository) -> Mapping[str, str]:
+        with translated(f"list the tags of {repository}"):
+            refs = self._api.list_repo_refs(repository.id, repo_type=repository.kind)
+            return {tag.name: tag.target_commit for tag in refs.tags}
+
+    def read(self, repository: Repository, revision: str, path: str, start: int, length: int) -> bytes:
+        with self._stream(repository, revision, path, f"bytes={start}-{start + length - 1}") as response:
+            content = response.read() if response.status_code == httpx2.codes.PARTIAL_CONTENT else b""
+        if len(content) != length:
+            raise HubError(f"the Hub sent {len(content)} of {length} bytes of {path} in {repository}")
+        return content
+
+    def download(
+        self, repository: Repository, revision: str, file: File, target: Path, advance: Callable[[int], None]
+    ) -> None:
+        partial = target.with_name(f"{target.name}.part")
+        digest, had = _digest_of_partial(partial, file, advance)
+        if had < file.size or not partial.exists():
+            resume = f"bytes={had}-" if had else None
+            with self._stream(repository, revision, file.path, resume) as response, partial.open("ab") as out:
+                if had and response.status_code != httpx2.codes.PARTIAL_CONTENT:
+                    raise HubError(f"the Hub did not resume {file.path} in {repository} at byte {had}")
+                for block in response.iter_bytes(_BLOCK):
+                    out.write(block)
+                    digest.update(block)
+                    advance(len(block))
+                out.flush()
+                os.fsync(out.fileno())
+        size = partial.stat().st_size
+        if size < file.size:
+            raise HubError(f"the connection ended after {size} of {file.size} bytes of {file.path} in {repository}")
+        if size != file.size or digest.hexdigest() != (file.sha256 or file.git_sha1):
+            partial.unlink()
+            raise HubError(f"{file.path} in {repository} arrived with another digest than the Hub names")
+        partial.replace(target)
+        sync_folder(target.parent)
+
+    def create(self, repository: Repository) -> None:
+        with translated(f"create {repository}"):
+            self._api.create_repo(repository.id, repo_type=repository.kind, private=True, exist_ok=True)
+
+    def make_public(self, repository: Repository) -> None:
+        with translated(f"make {repository} public"):
+            self._api.update_repo_settings(repository.id, repo_type=repository.kind, private=False)
+
+    def validate_card(self, card: str) -> None:
+        with translated("let the Hub check the model card"):
+            response = get_session().post(
+                f"{self.endpoint}/api/validate-yaml",
+                json={"repoType": "model", "content": card},
+                headers=build_hf_headers(token=self._token),
+            )
+            if response.status_code != httpx2.codes.BAD_REQUEST:
+                hf_raise_for_status(response)
+            errors = [str(error["message"]) for error in response.json().get("errors", [])]
+        if errors:
+            raise HubRefused(
+                "the Hub does not accept the card's front matter: " + "; ".join(errors),
+                hint="Correct what the card is made from: release.yaml, or the base model's own card.",
+            )
+
+    def preupload(self, repository: Repository, upload: Upload, advance: Callable[[int], None]) -> None:
+        with translated(f"upload {upload.file.path} to {repository}"):
+            self._api.preupload_lfs_files(
+                repository.id, [_addition(upload, advance)], repo_type=repository.kind, num_threads=1
+            )
+
+    def commit(
+        self,
+        repository: Repository,
+        uploads: Sequence[Upload],
+        deletes: Sequence[str],
+        *,
+        parent: str,
+        message: str,
+    ) -> str:
+        operations = [_addition(upload) for upload in uploads]
+        removals = [CommitOperationDelete(path, is_folder=False) for path in deletes]
+        with translated(f"commit to {repository}"):
+            commit = self._api.create_commit(
+                repository.id,
+                [*operations, *removals],
+                commit_message=message,
+                repo_type=repository.kind,
+                parent_commit=parent,
+            )
+            return str(commit.oid)
+
+    def tag(self, repository: Repository, name: str, commit: str) -> None:
+        with translated(f"tag {repository} as {name}"):
+            self._api.create_tag(repository.id, tag=name, revision=commit, repo_type=repository.kind)
+
+    def address(self, repository: Repository, revision: str | None = None) -> str:
+        return f"{self.endpoint}/{repository}" + (f"/tree/{revision}" if revision else "")
+
+    @contextlib.contextmanager
+    def _stream(
+        self, repository: Repository, revision: str, path: str, byte_range: str | None
+    ) -> Iterator[httpx2.Response]:
+        url = hf_hub_url(
+            repository.id, check_relative(path), repo_type=repository.kind, revision=revision, endpoint=self.endpoint
+        )
+        headers = build_hf_headers(token=self._token)
+        # Compression would make a range of the compressed stream out of a range of the file.
+        headers["Accept-Encoding"] = "identity"
+        if byte_range:
+            headers["Range"] = byte_range
+        with (
+            translated(f"read {path} of {repository}"),
+            get_session().stream("GET", url, headers=headers) as response,
+        ):
+            hf_raise_for_status(response)
+            yield response
+
+
+def _file(entry: RepoFile) -> File:
+    if entry.lfs:
+        return File(entry.path, entry.size, sha256=entry.lfs.sha256)
+    return File(entry.path, entry.size, git_sha1=entry.blob_id)
+
+
+def _digest_of_partial(partial: Path, file: File, advance: Callable[[int], None]) -> tuple[hashlib._Hash, int]:
+    """The running digest over what an earlier process received, and how many bytes that is."""
+    digest = hashlib.sha256() if file.sha256 else hashlib.sha1(f"blob {file.size}\0".encode(), usedforsecurity=False)
+    had = 0
+    if partial.exists() and partial.stat().st_size > file.size:
+        partial.unlink()
+    if partial.exists():
+        with partial.open("rb") as handle:
+            while block := handle.read(_BLOCK):
+                digest.update(block)
+                had += len(block)
+                advance(len(block))
+    return digest, had
+
+
+class _Counted(CommitOperationAdd):
+    """An addition that tells how many bytes of its file the client has read to send them."""
+
+    advance: Callable[[int], None]
+
+    @contextlib.contextmanager
+    def as_file(self, with_tqdm: bool = False) -> Iterator[BinaryIO]:
+        with super().as_file() as file:
+            yield cast("BinaryIO", _CountedFile(file, self.advance) if with_tqdm else file)
+
+
+class _CountedFile:
+    def __init__(self, file: BinaryIO, advance: Callable[[int], None]) -> None:
+        self._file = file
+        self._advance = advance
+
+    def read(self, size: int = -1) -> bytes:
+        block = self._file.read(size)
+        self._advance(len(block))
+        return block
+
+    def __iter__(self) -> Iterator[bytes]:
+        while block := self.read(_BLOCK):
+            yield block
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._file, name)
+
+
+def _addition(upload: Upload, advance: Callable[[int], None] = lambda _: None) -> CommitOperationAdd:
+    addition = _Counted(upload.file.path, upload.source)
+    addition.advance = advance
+    # Known since the file was written: the client would read all of it again to find out.
+    addition.upload_info.sha256 = bytes.fromhex(upload.file.sha256)
+    return addition

@@ -1,0 +1,85 @@
+"""What the pipeline asks of a Hub. Small, so that retry, read-only and faults can wrap any implementation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from pipeline.manifest import File, Manifest
+
+
+@dataclass(frozen=True)
+class Repository:
+    id: str
+    kind: Literal["model", "dataset"] = "model"
+
+    def __str__(self) -> str:
+        return self.id if self.kind == "model" else f"datasets/{self.id}"
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A local file and where it goes: its digests are known before a byte is sent."""
+
+    source: Path
+    file: File
+
+
+class Hub(Protocol):
+    """Raises `HubRefused` where asking again is useless and `HubError` where it is not."""
+
+    @property
+    def endpoint(self) -> str: ...
+
+    def whoami(self) -> str:
+        """The account of the token; `HubRefused` without a valid one."""
+
+    def head(self, repository: Repository, revision: str = "main") -> str | None:
+        """The commit that `revision` names; None when the repository or the revision does not exist."""
+
+    def manifest(self, repository: Repository, revision: str) -> Manifest:
+        """Every file at a revision with size and the digest that the Hub holds."""
+
+    def tags(self, repository: Repository) -> Mapping[str, str]:
+        """Tag name to commit."""
+
+    def read(self, repository: Repository, revision: str, path: str, start: int, length: int) -> bytes:
+        """`length` bytes of a file from byte `start`, by a ranged request."""
+
+    def download(
+        self, repository: Repository, revision: str, file: File, target: Path, advance: Callable[[int], None]
+    ) -> None:
+        """Fetch one file whole, resuming `target`'s partial download, digest verified, by one rename."""
+
+    def create(self, repository: Repository) -> None:
+        """Create the repository, private until `make_public`; one that exists already is left as it is."""
+
+    def validate_card(self, card: str) -> None:
+        """Ask the Hub whether it accepts this card's front matter; `HubRefused` says what is wrong with it."""
+
+    def make_public(self, repository: Repository) -> None:
+        """Let everybody see the repository."""
+
+    def preupload(self, repository: Repository, upload: Upload, advance: Callable[[int], None]) -> None:
+        """Send one file's bytes ahead of the commit; does nothing for bytes the Hub holds already."""
+
+    def commit(
+        self,
+        repository: Repository,
+        uploads: Sequence[Upload],
+        deletes: Sequence[str],
+        *,
+        parent: str,
+        message: str,
+    ) -> str:
+        """One atomic commit on `parent` and its id."""
+
+    def tag(self, repository: Repository, name: str, commit: str) -> None:
+        """Name a commit; `HubRefused` when the tag names another one."""
+
+    def address(self, repository: Repository, revision: str | None = None) -> str:
+        """Where a person looks at the repository."""

@@ -1,0 +1,70 @@
+"""Any Hub, looked at only: what a dry run is given, so that no writing request can leave it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from pipeline.hub.protocol import Hub, Repository, Upload
+    from pipeline.manifest import File, Manifest
+
+
+class ReadOnly:
+    """`pipeline.hub.protocol.Hub` over another one; whatever would write is a bug and raises AssertionError."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    @property
+    def endpoint(self) -> str:
+        return self._hub.endpoint
+
+    def whoami(self) -> str:
+        return self._hub.whoami()
+
+    def head(self, repository: Repository, revision: str = "main") -> str | None:
+        return self._hub.head(repository, revision)
+
+    def manifest(self, repository: Repository, revision: str) -> Manifest:
+        return self._hub.manifest(repository, revision)
+
+    def tags(self, repository: Repository) -> Mapping[str, str]:
+        return self._hub.tags(repository)
+
+    def read(self, repository: Repository, revision: str, path: str, start: int, length: int) -> bytes:
+        return self._hub.read(repository, revision, path, start, length)
+
+    def download(
+        self, repository: Repository, revision: str, file: File, target: Path, advance: Callable[[int], None]
+    ) -> None:
+        self._hub.download(repository, revision, file, target, advance)
+
+    def create(self, repository: Repository) -> None:
+        _refuse(f"create {repository}")
+
+    def make_public(self, repository: Repository) -> None:
+        _refuse(f"make {repository} public")
+
+    def validate_card(self, card: str) -> None:
+        self._hub.validate_card(card)
+
+    def preupload(self, repository: Repository, upload: Upload, advance: Callable[[int], None]) -> None:
+        _refuse(f"upload {upload.file.path} to {repository}")
+
+    def commit(
+        self, repository: Repository, uploads: Sequence[Upload], deletes: Sequence[str], *, parent: str, message: str
+    ) -> str:
+        _refuse(f"commit to {repository}")
+
+    def tag(self, repository: Repository, name: str, commit: str) -> None:
+        _refuse(f"tag {repository} as {name}")
+
+    def address(self, repository: Repository, revision: str | None = None) -> str:
+        return self._hub.address(repository, revision)
+
+
+def _refuse(action: str) -> NoReturn:
+    raise AssertionError(f"a dry run was about to {action}")

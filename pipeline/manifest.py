@@ -131,13 +131,19 @@ def describe(path: Path, name: str, *, known_sha256: str = "") -> File:
 
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Replace `path` by one rename, so that a reader or a kill never sees half of it."""
+    raw = content.encode() if isinstance(content, str) else content
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as handle:
-        handle.write(content.encode() if isinstance(content, str) else content)
-        handle.flush()
-        os.fsync(handle.fileno())
-    temporary.replace(path)
+    # Always the same name, so that what a killed process left is overwritten and not collected.
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with temporary.open("wb") as handle:
+            handle.write(raw)
+            handle.flush()
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
     sync_folder(path.parent)
 
 

@@ -33,6 +33,7 @@ def run(plan: Plan, workspace: Workspace, observer: Observer, *, window: int | N
 
     Raises: whatever a task raised; Interrupted after Ctrl-C; WorkspaceError when the disk is full.
     """
+    observer.planned(plan)
     with ExitStack() as pools:
         _Run(plan, workspace, _OneAtATime(observer), window, pools).go()
 
@@ -82,7 +83,7 @@ class _Run:
                         self.workspace.keep(decision.record)
                     self._done(name)
         for lane, pool in self.pools.items():
-            busy = sum(d.task.lane is lane for d in self.running.values())
+            busy = sum(d.task.lane == lane for d in self.running.values())
             queue = self.waiting[lane.name]
             while queue and busy < lane.width and self.disk.admits(queue[0].task):
                 self._start(pool, queue.popleft())

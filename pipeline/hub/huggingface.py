@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import os
 from typing import TYPE_CHECKING, BinaryIO, cast
 
@@ -214,26 +215,22 @@ class _Counted(CommitOperationAdd):
 
     @contextlib.contextmanager
     def as_file(self, with_tqdm: bool = False) -> Iterator[BinaryIO]:
-        with super().as_file() as file:
-            yield cast("BinaryIO", _CountedFile(file, self.advance) if with_tqdm else file)
+        if not with_tqdm:
+            with super().as_file() as file:
+                yield file
+            return
+        with _CountedFile(str(self.path_or_fileobj)) as counted:
+            counted.advance = self.advance
+            yield cast("BinaryIO", counted)
 
 
-class _CountedFile:
-    def __init__(self, file: BinaryIO, advance: Callable[[int], None]) -> None:
-        self._file = file
-        self._advance = advance
+class _CountedFile(io.FileIO):
+    advance: Callable[[int], None]
 
-    def read(self, size: int = -1) -> bytes:
-        block = self._file.read(size)
-        self._advance(len(block))
+    def read(self, size: int | None = -1, /) -> bytes:
+        block = super().read(size)
+        self.advance(len(block))
         return block
-
-    def __iter__(self) -> Iterator[bytes]:
-        while block := self.read(_BLOCK):
-            yield block
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._file, name)
 
 
 def _addition(upload: Upload, advance: Callable[[int], None] = lambda _: None) -> CommitOperationAdd:

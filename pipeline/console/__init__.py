@@ -1,0 +1,19 @@
+"""The only room that prints: results to standard output, everything said along the way to standard error."""
+
+from pipeline.console.messages import show_error, show_json, show_note, show_text
+from pipeline.console.plan import show_plan, show_status
+from pipeline.console.progress import Progress
+from pipeline.console.results import Summary, show_summary, show_verdicts
+
+__all__ = [
+    "Progress",
+    "Summary",
+    "show_error",
+    "show_json",
+    "show_note",
+    "show_plan",
+    "show_status",
+    "show_summary",
+    "show_text",
+    "show_verdicts",
+]

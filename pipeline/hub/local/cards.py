@@ -1,0 +1,45 @@
+"""The Hub's check of a model card, as far as it can be known: the front matter has to be YAML and a mapping."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import yaml
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from pipeline.hub.local.access import json_body, text
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+_FRONT_MATTER = re.compile(r"\A\s*---[ \t]*\r?\n(.*?)^---[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE)
+
+
+async def validate(request: Request) -> JSONResponse:
+    """Errors make it a 400, which the client turns into a ValueError; warnings alone do not."""
+    errors, warnings = problems(text(await json_body(request), "content"))
+    answer = {
+        name: [{"message": each} for each in found] for name, found in (("errors", errors), ("warnings", warnings))
+    }
+    return JSONResponse(answer, status_code=400 if errors else 200)
+
+
+def problems(card: str) -> tuple[list[str], list[str]]:
+    """What is wrong with a card, and what is only worth a warning."""
+    found = _FRONT_MATTER.match(card)
+    if found is None:
+        return [], ["empty or missing yaml metadata in repo card"]
+    try:
+        metadata = yaml.safe_load(found.group(1))
+    except yaml.YAMLError as error:
+        return [f"Invalid YAML: {error}"], []
+    if metadata is None:
+        return [], ["empty or missing yaml metadata in repo card"]
+    if not isinstance(metadata, dict):
+        return ["Repo card metadata block should be a mapping of keys to values"], []
+    return [], []
+
+
+routes = [Route("/api/validate-yaml", validate, methods=["POST"])]

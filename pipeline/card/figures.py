@@ -1,0 +1,98 @@
+"""Numbers as people read them: no more digits than the measurement carries."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pipeline.manifest import Json
+
+_BYTES = ("bytes", "kB", "MB", "GB", "TB", "PB")
+_COUNTS = ("", " thousand", " million", " billion", " trillion")
+_MINUS = "\N{MINUS SIGN}"
+
+
+def decimals(error: float) -> int:
+    """Decimal places that show two significant digits of a standard error; none from 10 upwards."""
+    if not error or not math.isfinite(error):
+        return 3
+    exponent = int(f"{error:.1e}".partition("e")[2])
+    return max(0, 1 - exponent)
+
+
+def with_error(value: float, error: float) -> str:
+    """`12.63 ± 0.41`."""
+    if not math.isfinite(value):
+        return "not finite"
+    places = decimals(error)
+    return f"{value:.{places}f} ± {error:.{places}f}"
+
+
+def error(value: float) -> str:
+    """A standard error by itself, with two significant digits."""
+    return f"{value:.{decimals(value)}f}"
+
+
+def signed(value: float, places: int) -> str:
+    """The sign always written, but none on a zero."""
+    text = f"{abs(value):.{places}f}"
+    if not float(text):
+        return text
+    return ("+" if value > 0 else _MINUS) + text
+
+
+def percent(ratio: float, *, sign: bool = False) -> str:
+    """A ratio as per cent with two significant digits: `+4.2 %`, `41 %`, `+0.013 %`."""
+    value = ratio * 100
+    places = min(decimals(abs(value)), 3) if value else 0
+    return (signed(value, places) if sign else f"{value:.{places}f}") + " %"
+
+
+def byte_size(count: int) -> str:
+    """Decimal units with three significant digits, as the Hub shows sizes."""
+    return "1 byte" if count == 1 else _scaled(count, _BYTES, " ")
+
+
+def quantity(count: int) -> str:
+    """`135 million`."""
+    return _scaled(count, _COUNTS, "")
+
+
+def grouped(count: int) -> str:
+    """Every digit, in groups of three."""
+    return f"{count:,}"
+
+
+def bits(value: float) -> str:
+    """Bits per weight."""
+    return f"{value:.2f}"
+
+
+def versions(tools: Mapping[str, str]) -> str:
+    """`mlx 0.32.4, mlx-lm 0.32.2`."""
+    return ", ".join(f"{name} {tools[name]}" for name in sorted(tools))
+
+
+def machine(described: Mapping[str, Json]) -> str:
+    """What a machine says of itself, in its own order: `Apple M3 Ultra, 32 cores, 512 GB memory`."""
+    return ", ".join(
+        value if isinstance(value, str) else f"{_amount(name, value)} {name}"
+        for name, value in described.items()
+        if value
+    )
+
+
+def _amount(name: str, value: Json) -> str:
+    return byte_size(value) if name == "memory" and isinstance(value, int) else str(value)
+
+
+def _scaled(count: int, units: tuple[str, ...], space: str) -> str:
+    amount, step = float(count), 0
+    # 999.5 would be written as 1000 of a unit that has a bigger sister.
+    while amount >= 999.5 and step < len(units) - 1:
+        amount, step = amount / 1000, step + 1
+    places = 0 if step == 0 or amount >= 99.95 else 1 if amount >= 9.995 else 2
+    return f"{amount:.{places}f}{space}{units[step]}"

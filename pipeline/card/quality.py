@@ -1,0 +1,128 @@
+"""What the evidence says about how good the quantized model is, and how sure that is."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pipeline.evidence import Evidence, Measurement
+
+Verdict = Literal["within error", "better", "worse"]
+
+
+@dataclass(frozen=True)
+class Perplexity:
+    """One model's figure; `error` is one standard error, `settings` is how it was measured."""
+
+    value: float
+    error: float
+    tokens: int
+    settings: Mapping[str, Any]
+    tools: Mapping[str, str]
+    machine: Mapping[str, Any]
+    reported: bool
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The quantized model against its base.
+
+    error: of the difference, the two figures' errors taken as independent. Both models read the same tokens, so the
+    true error is smaller: "within error" is said too often rather than too seldom.
+    """
+
+    difference: float
+    error: float
+    ratio: float
+
+    @property
+    def verdict(self) -> Verdict:
+        if abs(self.difference) <= self.error:
+            return "within error"
+        return "worse" if self.difference > 0 else "better"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One prompt and what the model made of it; `stopped` means that it ended by itself."""
+
+    prompt: str
+    text: str
+    tokens: int
+    stopped: bool
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Generation:
+    answers: tuple[Answer, ...]
+    passed: bool
+
+    @property
+    def good(self) -> tuple[Answer, ...]:
+        return tuple(answer for answer in self.answers if answer.stopped and not answer.problems)
+
+    @property
+    def sample(self) -> Answer:
+        """The answer to show: the first without a fault, or else the first."""
+        return (self.good or self.answers)[0]
+
+
+@dataclass(frozen=True)
+class Quality:
+    quantized: Perplexity | None
+    base: Perplexity | None
+    generation: Generation | None
+
+    @property
+    def comparison(self) -> Comparison | None:
+        """None unless both figures were measured in the same way: anything else compares nothing."""
+        if not self.quantized or not self.base or self.quantized.settings != self.base.settings:
+            return None
+        difference = self.quantized.value - self.base.value
+        if not math.isfinite(difference):
+            return None
+        return Comparison(difference, math.hypot(self.quantized.error, self.base.error), difference / self.base.value)
+
+    @property
+    def reported(self) -> bool:
+        """Whether a figure was taken over from somewhere else."""
+        return any(figure.reported for figure in (self.quantized, self.base) if figure)
+
+
+def read(evidence: Evidence) -> Quality:
+    return Quality(
+        quantized=_perplexity(evidence.find("perplexity", "quantized")),
+        base=_perplexity(evidence.find("perplexity", "base")),
+        generation=_generation(evidence.find("generation", "quantized")),
+    )
+
+
+def _perplexity(measurement: Measurement | None) -> Perplexity | None:
+    if measurement is None:
+        return None
+    values = cast("Mapping[str, Any]", measurement.values)
+    return Perplexity(
+        value=float(values["perplexity"]),
+        error=float(values["standard_error"]),
+        tokens=int(values["tokens"]),
+        settings=measurement.settings,
+        tools=measurement.tools,
+        machine=measurement.machine,
+        reported=measurement.source == "reported",
+    )
+
+
+def _generation(measurement: Measurement | None) -> Generation | None:
+    if measurement is None or not measurement.values["transcripts"]:
+        return None
+    values = cast("Mapping[str, Any]", measurement.values)
+    answers = tuple(
+        Answer(row["prompt"], row["text"], row["tokens"], row["stopped"], tuple(row["problems"]))
+        for row in values["transcripts"]
+    )
+    return Generation(answers, bool(values["passed"]))

@@ -1,0 +1,146 @@
+"""The model card: a pure function of what was asked, what happened, and the templates.
+
+Nothing here reads a clock, the environment or the network, so the same release gives the same bytes. That is also why
+the published commit, times and durations stay out of the card.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from pipeline.card import escape, figures, front_matter, quality, templates
+from pipeline.card.escape import Markdown
+from pipeline.card.hub_fields import hub_fields, license_file
+from pipeline.card.licenses import LICENSES
+from pipeline.card.templates import template_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from pipeline.card.quality import Quality
+    from pipeline.evidence import Evidence
+    from pipeline.lock import Lock
+    from pipeline.release.recipe import Recipe
+    from pipeline.release.schema import Release
+
+__all__ = ["render", "template_folder"]
+
+WEB = "https://huggingface.co"
+LOCAL_ENDPOINT = "http://127.0.0.1:8600"
+
+_Rows = list[tuple[object, ...]]
+
+
+def render(
+    release: Release, recipe: Recipe, lock: Lock, evidence: Evidence, template_folder: Path | None = None
+) -> str:
+    """The whole README.md, front matter included; `template_folder` defaults to what the package ships.
+
+    Raises: PipelineError for a template that does not work, naming its line.
+    """
+    found = quality.read(evidence)
+    folder = template_folder or templates.shipped_folder()
+    body = templates.fill(folder, _values(release, recipe, lock, found))
+    return front_matter.write(hub_fields(release, lock, found)) + "\n" + _tidy(body)
+
+
+def _tidy(body: str) -> str:
+    """Blank lines that optional parts leave behind, and spaces at line ends, are taken away."""
+    lines = "\n".join(line.rstrip(" ") for line in body.split("\n"))
+    return re.sub(r"\n{3,}", "\n\n", lines).strip("\n") + "\n"
+
+
+def _values(release: Release, recipe: Recipe, lock: Lock, found: Quality) -> Mapping[str, object]:
+    """What templates may name. Strings that are not `Markdown` are escaped where they are used."""
+    local = release.hub == "local"
+    trust = release.base.trust_remote_code
+    return {
+        "release": release,
+        "recipe": recipe,
+        "lock": lock,
+        "quality": found,
+        "local": local,
+        "endpoint": LOCAL_ENDPOINT,
+        "repository": release.target.repo,
+        "question": found.generation.sample.prompt if found.generation else release.evaluate.prompts[0],
+        "tokenizer_packages": _tokenizer_packages(lock),
+        "trust_flag": Markdown(" --trust-remote-code" if trust else ""),
+        "trust_argument": Markdown(', tokenizer_config={"trust_remote_code": True}' if trust else ""),
+        "base_place": _place(local, release.base.repo, release.base.revision),
+        "text_place": _text_place(release, local),
+        "licence_place": _licence(release, lock),
+        "perplexity_rows": _perplexity_rows(release, found),
+        "class_rows": _class_rows(lock),
+        "file_rows": [
+            (escape.code(file.path), figures.byte_size(file.size), escape.code(file.sha256)) for file in lock.model
+        ],
+    }
+
+
+def _tokenizer_packages(lock: Lock) -> Markdown:
+    """What a tokenizer needs besides mlx-lm, to go behind `pip install mlx-lm`."""
+    tiktoken = any(file.path.endswith((".tiktoken", "tiktoken.model")) for file in lock.model)
+    return Markdown(" tiktoken" if tiktoken else "")
+
+
+def _place(local: bool, repository: str, revision: str, file: str = "") -> Markdown:
+    """A repository at a commit, as a link unless it is on a local Hub, where no stranger can follow it."""
+    short = revision[:12]
+    if local:
+        inside = f"{escape.code(file)} of " if file else ""
+        return Markdown(f"{inside}{escape.code(repository)} at commit {escape.code(short)}")
+    path = f"blob/{revision}/{file}" if file else f"tree/{revision}"
+    kind = "/datasets" if file else ""
+    label = f"{file} of {repository}" if file else repository
+    return Markdown(f"{escape.link(label, f'{WEB}{kind}/{repository}/{path}')} at commit {escape.code(short)}")
+
+
+def _text_place(release: Release, local: bool) -> Markdown:
+    text = release.evaluate.text
+    return _place(local, text.repo, text.revision, text.file)
+
+
+def _licence(release: Release, lock: Lock) -> Markdown:
+    name = escape.code(release.license)
+    file = license_file(lock)
+    if release.license in LICENSES or not file:
+        return name
+    return Markdown(f"{name}, whose text is in {escape.link(file, file)}")
+
+
+def _perplexity_rows(release: Release, found: Quality) -> _Rows:
+    rows: _Rows = []
+    change = found.comparison
+    for name, figure, difference in (
+        (escape.code(release.base.repo), found.base, ""),
+        (Markdown("**this model**"), found.quantized, _difference(change) if change else ""),
+    ):
+        if figure:
+            reported = " (reported)" if figure.reported else ""
+            rows.append((name, figures.with_error(figure.value, figure.error) + reported, difference))
+    return rows
+
+
+def _difference(change: quality.Comparison) -> str:
+    amount = figures.signed(change.difference, figures.decimals(change.error))
+    return f"{amount} ({figures.percent(change.ratio, sign=True)})"
+
+
+def _class_rows(lock: Lock) -> Sequence[tuple[object, ...]]:
+    """Largest first, and the sum at the end."""
+    largest = sorted(lock.classes, key=lambda kind: (-kind.bytes, kind.name, kind.precision))
+    rows: _Rows = [
+        (
+            escape.code(kind.name),
+            figures.grouped(kind.parameters),
+            kind.precision,
+            figures.byte_size(kind.bytes),
+            figures.percent(kind.bytes / lock.bytes),
+        )
+        for kind in largest
+    ]
+    average = f"{figures.bits(lock.bits_per_weight)} bits per weight"
+    total = (figures.grouped(lock.parameters), average, figures.byte_size(lock.bytes), figures.percent(1))
+    return [*rows, tuple(Markdown(f"**{text}**") for text in ("all", *total))]

@@ -1,0 +1,141 @@
+"""What `mlx_lm.convert` would make of a base model, found by its own steps on placeholders instead of weights."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias, cast
+
+import mlx.core as mx
+from mlx.nn.layers.quantized import quantize
+from mlx.utils import tree_flatten
+from mlx_lm.utils import compute_bits_per_weight, get_total_parameters
+
+from pipeline.errors import BaseModelError
+from pipeline.release.recipe import Precision, Unquantized
+from pipeline.weights.architecture import SAFETENSORS, build_model, sanitize_of
+from pipeline.weights.config import cast_dtype
+from pipeline.weights.trace import Trace, placeholders, run_sanitize, trace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from pipeline.manifest import Json
+    from pipeline.release.recipe import Decision
+    from pipeline.weights.architecture import Model
+    from pipeline.weights.base import BaseModel
+    from pipeline.weights.boxes import Shape
+
+Kind: TypeAlias = "tuple[str, Shape]"
+"""The dtype, in the words of safetensors, and the shape of a tensor."""
+
+# Typed names for what mlx leaves untyped.
+_quantize_layers: Callable[..., None] = quantize
+_total_parameters: Callable[[Model], int] = get_total_parameters
+_bits_per_weight: Callable[[Model], float] = compute_bits_per_weight
+
+
+@dataclass(frozen=True)
+class Converted:
+    """The model in mlx-lm's memory, without its weights.
+
+    parameters: what there is to quantize, cast already; tensors: what there is to save. Both in mlx-lm's order.
+    quantization: the block of config.json, one entry for every quantized module.
+    total_parameters, bits_per_weight: as mlx-lm counts them.
+    keeps_vision: whether the model has a vision tower, which config.json then goes on describing.
+    """
+
+    trace: Trace | None = field(repr=False)
+    parameters: Mapping[str, Kind]
+    tensors: Mapping[str, Kind]
+    quantization: dict[str, Json]
+    total_parameters: int
+    bits_per_weight: float
+    keeps_vision: bool
+
+
+def convert(base: BaseModel, decisions: Mapping[str, Decision]) -> Converted:
+    """Load, cast and quantize placeholders; `BaseModelError` when the tensors do not fit the architecture."""
+    model = build_model(base.config)
+    traced = trace(sanitize_of(model), base.tensors)
+    _load(model, base, traced)
+    _cast(model, base, decisions)
+    parameters = _kinds(model)
+    quantization = _quantize(model, decisions, parameters)
+    return Converted(
+        trace=traced,
+        parameters=parameters,
+        tensors=_kinds(model),
+        quantization=quantization,
+        total_parameters=_total_parameters(model),
+        bits_per_weight=_bits_per_weight(model),
+        keeps_vision="vision_tower" in getattr(model, "model", {}),
+    )
+
+
+def _arrays(model: Model) -> dict[str, mx.array]:
+    return dict(cast("list[tuple[str, mx.array]]", tree_flatten(model.parameters())))
+
+
+def _kinds(model: Model) -> dict[str, Kind]:
+    return {name: (SAFETENSORS[array.dtype], tuple(array.shape)) for name, array in _arrays(model).items()}
+
+
+def _load(model: Model, base: BaseModel, traced: Trace | None) -> None:
+    if traced is None:
+        weights = run_sanitize(sanitize_of(model), placeholders(base.tensors))
+    else:
+        weights = {name: mx.zeros(node.shape, dtype=node.dtype) for name, node in traced.outputs.items()}
+    try:
+        model.load_weights(list(weights.items()), strict=True)
+    except ValueError as error:
+        message = " ".join(str(error).split())
+        raise BaseModelError(
+            f"the tensors of {base.repo} are not those of a {base.config['model_type']}: {message[:300]}",
+            hint="Its weights are incomplete, or config.json belongs to another model.",
+        ) from error
+
+
+def _cast(model: Model, base: BaseModel, decisions: Mapping[str, Decision]) -> None:
+    everywhere = cast_dtype(base.config)
+    concerns = getattr(model, "cast_predicate", lambda _name: True)
+    changed = []
+    for name, array in _arrays(model).items():
+        decision = decisions.get(name.rpartition(".")[0])
+        dtype = everywhere if concerns(name) else None
+        if isinstance(decision, Unquantized):
+            dtype = decision.dtype
+        if dtype and mx.issubdtype(array.dtype, mx.floating):
+            changed.append((name, array.astype(getattr(mx, dtype))))
+    model.load_weights(changed, strict=False)
+
+
+def _quantize(model: Model, decisions: Mapping[str, Decision], parameters: Mapping[str, Kind]) -> dict[str, Json]:
+    """Quantize placeholders and return config.json's block: on top what most weights have, then every module."""
+    weights: Counter[Precision] = Counter()
+    for path, decision in decisions.items():
+        if isinstance(decision, Precision):
+            weights[decision] += math.prod(parameters[f"{path}.weight"][1])
+    if not weights:
+        return {}
+    top = _entry(weights.most_common(1)[0][0])
+    quantization: dict[str, Json] = {**top}
+
+    def decide(path: str, _module: object) -> dict[str, int | str] | bool:
+        decision = decisions.get(path)
+        if not isinstance(decision, Precision):
+            return False
+        entry = _entry(decision)
+        quantization[path] = {**entry}
+        return entry
+
+    try:
+        _quantize_layers(model, **top, class_predicate=decide)
+    except (ValueError, TypeError) as error:
+        raise BaseModelError(f"mlx cannot quantize this model as the recipe says: {error}") from error
+    return quantization
+
+
+def _entry(precision: Precision) -> dict[str, int | str]:
+    return {"group_size": precision.group_size, "bits": precision.bits, "mode": precision.mode}

@@ -1,0 +1,171 @@
+"""The whole result of a quantization before a weight is read: every tensor, its place in its shard, and the texts."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pipeline.release.layers import layer_class
+from pipeline.release.recipe import Precision
+from pipeline.weights.architecture import MX
+from pipeline.weights.base import weight_files
+from pipeline.weights.config import released
+from pipeline.weights.converted import convert
+from pipeline.weights.shards import arrange, divide, index_json, nbytes, shard_name
+from pipeline.weights.slabs import can_slice
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pipeline.release.recipe import Decision
+    from pipeline.weights.base import BaseModel
+    from pipeline.weights.boxes import Shape
+    from pipeline.weights.converted import Converted
+    from pipeline.weights.headers import Tensor
+    from pipeline.weights.trace import Trace
+
+_PARTS = ("weight", "scales", "biases")
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What becomes of one parameter of the model within one shard.
+
+    module: the path of the module that it belongs to.
+    dtype: what it is cast to before anything else, in the words of safetensors.
+    parts: what `mx.quantize` returns (weight, scales and, in affine mode, biases), or without a precision the cast
+    parameter alone; None stands for a part that another shard holds.
+    """
+
+    parameter: str
+    shape: Shape
+    dtype: str
+    precision: Precision | None
+    parts: tuple[Tensor | None, ...]
+
+    @property
+    def module(self) -> str:
+        return self.parameter.rpartition(".")[0]
+
+    @property
+    def elements(self) -> int:
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One output file: its first bytes, its tensors in file order, and the base files that it is made from."""
+
+    name: str
+    header: bytes = field(repr=False)
+    tensors: tuple[Tensor, ...] = field(repr=False)
+    pieces: tuple[Piece, ...] = field(repr=False)
+    needs: frozenset[str]
+
+    @property
+    def size(self) -> int:
+        """Of the file, in bytes."""
+        return len(self.header) + sum(tensor.nbytes for tensor in self.tensors)
+
+
+@dataclass(frozen=True)
+class TensorClass:
+    """A row of the table by tensor class: how many weights of the model, in how many bytes of the shards."""
+
+    name: str
+    precision: str
+    parameters: int
+    nbytes: int
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Everything about the result that does not depend on a weight's value.
+
+    nbytes: of all tensors, headers not counted; parameters, bits_per_weight: as mlx-lm counts them.
+    config, index: the texts of config.json and model.safetensors.index.json.
+    whole: parameters that cannot be computed in slabs and take the memory of the whole tensor.
+    trace: None when the architecture's `sanitize` looks at values; then every parameter is whole.
+    """
+
+    base: BaseModel
+    shards: tuple[Shard, ...]
+    nbytes: int
+    parameters: int
+    bits_per_weight: float
+    classes: tuple[TensorClass, ...]
+    config: str = field(repr=False)
+    index: str = field(repr=False)
+    whole: frozenset[str]
+    trace: Trace | None = field(repr=False)
+
+
+def layout(base: BaseModel, decisions: Mapping[str, Decision], shard_size: int) -> Layout:
+    """Plan the quantization of `base`; `decisions` by module path, as `assign` makes them, `shard_size` in bytes."""
+    converted = convert(base, decisions)
+    trace = converted.trace
+    names = list(converted.tensors)
+    ranges = divide([nbytes(*kind) for kind in converted.tensors.values()], shard_size)
+    shards: list[Shard] = []
+    for number, part in enumerate(ranges, 1):
+        file = shard_name(number, len(ranges))
+        held = names[part.start : part.stop]
+        header, tensors = arrange(file, [(name, *converted.tensors[name]) for name in held])
+        pieces = _pieces(held, {tensor.name: tensor for tensor in tensors}, decisions, converted)
+        shards.append(Shard(file, header, tensors, pieces, _needs(base, trace, pieces)))
+    total = sum(nbytes(*kind) for kind in converted.tensors.values())
+    return Layout(
+        base=base,
+        shards=tuple(shards),
+        nbytes=total,
+        parameters=converted.total_parameters,
+        bits_per_weight=converted.bits_per_weight,
+        classes=_classes(shards),
+        config=released(base.config, converted.quantization, keep_vision=converted.keeps_vision),
+        index=index_json(
+            [tensor for shard in shards for tensor in shard.tensors],
+            total_size=total,
+            total_parameters=converted.total_parameters,
+        ),
+        whole=frozenset(name for name in converted.parameters if not trace or not can_slice(trace.outputs[name])),
+        trace=trace,
+    )
+
+
+def _pieces(
+    names: Sequence[str], tensors: Mapping[str, Tensor], decisions: Mapping[str, Decision], converted: Converted
+) -> tuple[Piece, ...]:
+    """In mlx-lm's order; a module whose weight and scales fall into two shards is a piece of both."""
+    pieces: dict[str, Piece] = {}
+    for name in names:
+        module, _, leaf = name.rpartition(".")
+        precision = decisions.get(module)
+        if isinstance(precision, Precision) and leaf in _PARTS:
+            parameter = f"{module}.weight"
+            parts = [f"{module}.{part}" for part in _PARTS if f"{module}.{part}" in converted.tensors]
+        else:
+            parameter, precision, parts = name, None, [name]
+        dtype, shape = converted.parameters[parameter]
+        pieces[parameter] = Piece(parameter, shape, dtype, precision, tuple(tensors.get(part) for part in parts))
+    return tuple(pieces.values())
+
+
+def _needs(base: BaseModel, trace: Trace | None, pieces: Sequence[Piece]) -> frozenset[str]:
+    if trace is None:
+        return frozenset(weight_files(base.files))
+    return frozenset(base.tensors[leaf].file for piece in pieces for leaf in trace.leaves(piece.parameter))
+
+
+def _classes(shards: Sequence[Shard]) -> tuple[TensorClass, ...]:
+    """Most bytes first. A parameter counts where its first part lies, so that a module cut in two counts once."""
+    rows: dict[tuple[str, str], tuple[int, int]] = {}
+    for piece in (piece for shard in shards for piece in shard.pieces):
+        key = layer_class(piece.module), str(piece.precision or str(MX[piece.dtype]).removeprefix("mlx.core."))
+        parameters, size = rows.get(key, (0, 0))
+        rows[key] = (
+            parameters + (piece.elements if piece.parts[0] else 0),
+            size + sum(part.nbytes for part in piece.parts if part),
+        )
+    classes = [TensorClass(*key, *row) for key, row in rows.items()]
+    return tuple(sorted(classes, key=lambda row: (-row.nbytes, row.name)))

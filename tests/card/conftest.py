@@ -1,0 +1,242 @@
+"""Releases as the card sees them, with figures that are test inputs and not measurements."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from pipeline.card.render import render
+from pipeline.evidence import Evidence, Measurement
+from pipeline.lock import Lock, LockedBase, LockedRecipe, LockedRule, LockedTarget, TensorClass
+from pipeline.manifest import File, Manifest
+from pipeline.release.places import Place
+from pipeline.release.recipe import Precision, Recipe, Rule, Unquantized
+from pipeline.release.schema import Release
+
+TEMPLATES = Path(__file__).parents[2] / "templates"
+BASE_COMMIT = "6e1c0f7a5b2d4c3e8f9a0b1c2d3e4f5061728394"
+TEXT_COMMIT = "0a1b2c3d4e5f60718293a4b5c6d7e8f901234567"
+
+RELEASE = {
+    "title": "SmolLM2 135M Instruct in mixed precision",
+    "summary": "A small chat model that answers at once on any Mac, at close to half the size of its base.",
+    "license": "apache-2.0",
+    "language": ("en",),
+    "hub": "local",
+    "base": {
+        "repo": "demo/SmolLM2-135M-Instruct",
+        "revision": BASE_COMMIT,
+        "note": "The base is not the original checkpoint: it was dequantized to bfloat16 from a Q4_1 GGUF.",
+    },
+    "recipe": "mixed-5-6-8",
+    "target": {"repo": "demo/SmolLM2-135M-Instruct-MLX-mixed", "tag": "v1"},
+    "evaluate": {
+        "text": {
+            "repo": "demo/wikipedia-leads",
+            "revision": TEXT_COMMIT,
+            "file": "evaluation.txt",
+            "license": "cc-by-sa-4.0",
+            "attribution": "Lead sections of English Wikipedia articles by their authors, https://en.wikipedia.org.",
+        },
+        "prompts": ("What is the capital of France?", "Write a haiku about rain."),
+    },
+    "thresholds": {"perplexity_increase": "10 %"},
+}
+
+FLOAT32 = {"backend": "cpu", "dtype": "float32", "device": "AMD EPYC 7B13"}
+TEXT = {"repo": "demo/wikipedia-leads", "revision": TEXT_COMMIT, "file": "evaluation.txt", "sha256": "5e" * 32}
+SETTINGS = {"text": TEXT, "window": 512, "windows": 16, **FLOAT32}
+TOOLS = {"mlx": "0.32.4", "mlx-lm": "0.32.2", "pipeline": "0.1.0", "python": "3.11.9"}
+MACHINE = {"processor": "AMD EPYC 7B13", "cores": 2, "memory": 8_000_000_000, "system": "Linux 6.1 x86_64"}
+
+
+def measurement(measure, subject, values, settings, **changes):
+    fields = {
+        "measure": measure,
+        "subject": subject,
+        "weights": "ab" * 32,
+        "values": values,
+        "settings": settings,
+        "tools": TOOLS,
+        "machine": MACHINE,
+        "measured_at": "2026-01-02T03:04:05Z",
+        **changes,
+    }
+    return Measurement(**fields)
+
+
+def perplexity(subject, value, error, settings=SETTINGS, **changes):
+    values = {"perplexity": value, "standard_error": error, "tokens": 8176}
+    return measurement("perplexity", subject, values, settings, **changes)
+
+
+def answer(prompt, text, problems=()):
+    return {"prompt": prompt, "text": text, "tokens": 31, "stopped": not problems, "problems": list(problems)}
+
+
+def generation(*answers):
+    failed = [problem for row in answers for problem in row["problems"]]
+    values = {"passed": not failed, "problems": failed, "transcripts": list(answers)}
+    return measurement("generation", "quantized", values, {"max_tokens": 100, **FLOAT32})
+
+
+def rule(match, decision, why, layers=None):
+    return Rule(match, layers, decision, why, Place("releases/recipes/mixed-5-6-8.yaml"))
+
+
+RULES = (
+    (rule(r"embed_tokens$", Precision(8), "The table is also the output head, so its errors count twice."), 1),
+    (rule(r"self_attn\.[qkvo]_proj$", Precision(6), "Its errors spread to all later tokens."), 120),
+    (rule(r"mlp\.(gate|up|down)_proj$", Precision(5), "The MLP holds most of the weights."), 90),
+)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """All that a card is made from; `with_*` make variations."""
+
+    release: Release
+    recipe: Recipe
+    lock: Lock
+    evidence: Evidence
+    templates: Path = TEMPLATES
+
+    perplexity = staticmethod(perplexity)
+    generation = staticmethod(generation)
+    answer = staticmethod(answer)
+
+    def card(self) -> str:
+        return render(self.release, self.recipe, self.lock, self.evidence, self.templates)
+
+    def with_release(self, **changes) -> Inputs:
+        asked = {**RELEASE, **changes}
+        return replace(self, release=Release.model_validate(asked))
+
+    def with_lock(self, **changes) -> Inputs:
+        return replace(self, lock=replace(self.lock, **changes))
+
+    def with_evidence(self, *measurements) -> Inputs:
+        return replace(self, evidence=Evidence(measurements))
+
+
+@pytest.fixture
+def demo():
+    recipe = Recipe(
+        name="mixed-5-6-8",
+        version=1,
+        summary="Close to the quality of 8 bits at three quarters of the bytes.",
+        rules=tuple(rule for rule, _ in RULES),
+        otherwise=None,
+        otherwise_why="",
+        place=Place("releases/recipes/mixed-5-6-8.yaml"),
+    )
+    classes = (
+        TensorClass("embed_tokens", 28_311_552, "8 bit g64", 30_081_024),
+        TensorClass("mlp.down_proj", 26_542_080, "5 bit g64", 18_247_680),
+        TensorClass("mlp.gate_proj", 26_542_080, "5 bit g64", 18_247_680),
+        TensorClass("mlp.up_proj", 26_542_080, "5 bit g64", 18_247_680),
+        TensorClass("self_attn.k_proj", 3_317_760, "6 bit g64", 2_695_680),
+        TensorClass("self_attn.o_proj", 9_953_280, "6 bit g64", 8_087_040),
+        TensorClass("self_attn.q_proj", 9_953_280, "6 bit g64", 8_087_040),
+        TensorClass("self_attn.v_proj", 3_317_760, "6 bit g64", 2_695_680),
+        TensorClass("norms", 35_136, "bfloat16", 70_272),
+    )
+    tensors = sum(kind.bytes for kind in classes)
+    parameters = sum(kind.parameters for kind in classes)
+    files = (
+        File("config.json", 812, "c0" * 32, "1" * 40),
+        File("model-00001-of-00002.safetensors", 30_081_024 + 9_000, "d1" * 32, "2" * 40),
+        File("model-00002-of-00002.safetensors", tensors - 30_081_024 + 21_000, "e2" * 32, "3" * 40),
+        File("model.safetensors.index.json", 41_203, "f3" * 32, "4" * 40),
+        File("tokenizer.json", 3_519_551, "a4" * 32, "5" * 40),
+    )
+    return Inputs(
+        release=Release.model_validate(RELEASE),
+        recipe=recipe,
+        lock=Lock(
+            base=LockedBase("demo/SmolLM2-135M-Instruct", BASE_COMMIT, "b5" * 32),
+            recipe=LockedRecipe("mixed-5-6-8", 1, "c6" * 32, "error"),
+            model=Manifest(files),
+            parameters=parameters,
+            bytes=tensors,
+            bits_per_weight=8 * tensors / parameters,
+            classes=classes,
+            rules=tuple(
+                LockedRule(rule.match, str(rule.layers or ""), str(rule.decision), modules, rule.why)
+                for rule, modules in RULES
+            ),
+            tools=TOOLS,
+            target=LockedTarget("demo/SmolLM2-135M-Instruct-MLX-mixed", "v1"),
+        ),
+        evidence=Evidence(
+            (
+                perplexity("base", 12.4981, 0.4012),
+                perplexity("quantized", 13.0243, 0.4187),
+                generation(
+                    answer("What is the capital of France?", "The capital of France is Paris."),
+                    answer(
+                        "Write a haiku about rain.", "Rain on the window,\nsoft fingers tapping the glass.\n\nSleep."
+                    ),
+                ),
+            )
+        ),
+    )
+
+
+@pytest.fixture
+def large(demo):
+    """A release to the real Hub of a mixture of experts whose tokenizer is code, with a licence of its own."""
+    otherwise = Unquantized("bfloat16")
+    rules = (
+        LockedRule("lm_head$", "", "8 bit g64", 1, "Its errors reach the probabilities of the next token unfiltered."),
+        LockedRule(r"self_attn\.", "", "8 bit g64", 488, "Every token passes through it in every layer."),
+        LockedRule(r"switch_mlp\.down_proj$", "1-11,50-60", "3 bit g64", 22, "The outer layers matter most."),
+        LockedRule(r"switch_mlp\.", "", "2 bit g64", 158, "Most of the weights; see https://example.org/experts."),
+        LockedRule("shared_experts", "", "6 bit g64", 0, "A parent's rule that decides nothing."),
+    )
+    classes = (
+        TensorClass("switch_mlp.gate_proj", 338_228_674_560, "2 bit g64", 105_696_460_800),
+        TensorClass("switch_mlp.up_proj", 338_228_674_560, "2 bit g64", 105_696_460_800),
+        TensorClass("switch_mlp.down_proj", 124_017_180_672, "3 bit g64", 54_257_516_544),
+        TensorClass("switch_mlp.down_proj", 214_211_493_888, "2 bit g64", 66_941_091_840),
+        TensorClass("self_attn.o_proj", 7_164_919_808, "8 bit g64", 7_612_727_296),
+        TensorClass("mlp.gate", 165_150_720, "bfloat16", 330_301_440),
+    )
+    tensors, parameters = sum(kind.bytes for kind in classes), sum(kind.parameters for kind in classes)
+    files = (
+        File("LICENSE", 1_300, "a1" * 32),
+        File("model-00001-of-00001.safetensors", tensors + 300_000, "b2" * 32),
+        File("tiktoken.model", 2_795_286, "c3" * 32),
+        File("tokenization_kimi.py", 13_000, "d4" * 32),
+    )
+    inputs = demo.with_release(
+        title="Kimi K2.5 in 2.5 bits",
+        summary="Fits a Mac with 512 GB. The successor of https://huggingface.co/demo/Kimi-K2.5-MLX-2.8bit.",
+        license="modified-mit",
+        language=(),
+        hub="huggingface",
+        base={"repo": "moonshotai/Kimi-K2.5", "revision": BASE_COMMIT, "trust_remote_code": True},
+        recipe="kimi-k2.5-2.5bit",
+        target={"repo": "demo/Kimi-K2.5-MLX-2.5bit", "tag": "v2.5"},
+    ).with_lock(
+        recipe=LockedRecipe("kimi-k2.5-2.5bit", 3, "e5" * 32, str(otherwise)),
+        model=Manifest(files),
+        parameters=parameters,
+        bytes=tensors,
+        bits_per_weight=8 * tensors / parameters,
+        classes=classes,
+        rules=rules,
+    )
+    looping = answer("Count to ten.", "one one one one", ["it repeats itself: one one one"])
+    recipe = replace(demo.recipe, name="kimi-k2.5-2.5bit", version=3, summary="For a Mac with 512 GB of memory.")
+    recipe = replace(
+        recipe, otherwise=otherwise, otherwise_why="Small, and the router decides for everything after it."
+    )
+    metal = {"backend": "metal", "dtype": "bfloat16", "device": "Apple M3 Ultra"}
+    return replace(inputs, recipe=recipe).with_evidence(
+        perplexity("base", 3.702, 0.0204, settings={**SETTINGS, **metal}, source="reported"),
+        perplexity("quantized", 3.777, 0.0203, settings={**SETTINGS, **metal}),
+        generation(answer("Who are you?", "I am Kimi,\na model."), looping),
+    )

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from pipeline.card import figures
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "shown"),
+    [
+        (12.6284, 0.4123, "12.63 ± 0.41"),
+        (3.7771, 0.0204, "3.777 ± 0.020"),
+        (3.7771, 0.00996, "3.777 ± 0.010"),
+        (97.31, 12.4, "97 ± 12"),
+        (1234.5, 123.4, "1234 ± 123"),
+        (9.9999, 0.9999, "10.0 ± 1.0"),
+        (5.0, 0.0, "5.000 ± 0.000"),
+        (math.inf, math.nan, "not finite"),
+    ],
+)
+def test_digits_follow_the_standard_error(value, error, shown):
+    assert figures.with_error(value, error) == shown
+
+
+def test_a_sign_is_written_unless_nothing_is_left():
+    assert figures.signed(0.1234, 2) == "+0.12"
+    assert figures.signed(-0.1234, 2) == "\N{MINUS SIGN}0.12"
+    assert figures.signed(-0.001, 2) == "0.00"
+
+
+@pytest.mark.parametrize(
+    ("ratio", "shown"),
+    [(0.042, "+4.2 %"), (-0.0055, "\N{MINUS SIGN}0.55 %"), (0.41, "+41 %"), (7.0, "+700 %"), (0.0, "0 %")],
+)
+def test_per_cent_with_two_digits(ratio, shown):
+    assert figures.percent(ratio, sign=True) == shown
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"),
+    [
+        (0, "0 bytes"),
+        (1, "1 byte"),
+        (999, "999 bytes"),
+        (1000, "1.00 kB"),
+        (97_432_000, "97.4 MB"),
+        (999_499_999, "999 MB"),
+        (999_500_000, "1.00 GB"),
+        (350_250_000_000, "350 GB"),
+        (9_994_999, "9.99 MB"),
+        (9_995_000, "10.0 MB"),
+    ],
+)
+def test_sizes_have_three_digits_in_decimal_units(count, shown):
+    assert figures.byte_size(count) == shown
+
+
+def test_counts_in_words_and_in_full():
+    assert figures.quantity(134_515_008) == "135 million"
+    assert figures.quantity(1_026_408_232_448) == "1.03 trillion"
+    assert figures.quantity(576) == "576"
+    assert figures.grouped(134_515_008) == "134,515,008"

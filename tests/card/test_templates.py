@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import replace
+
+import pytest
+
+from pipeline.card import templates
+from pipeline.card.render import render
+from pipeline.errors import PipelineError
+
+
+@pytest.fixture
+def own(demo, tmp_path):
+    """A release repository with templates of its own, and the demo rendered by them."""
+    folder = tmp_path / "templates"
+    shutil.copytree(demo.templates, folder)
+
+    def rendered(part, text):
+        (folder / part).write_text(text)
+        return replace(demo, templates=folder).card()
+
+    return rendered
+
+
+def test_a_release_repository_brings_its_own_templates(own, tmp_path):
+    card = own("card.md.j2", "# {{ release.title }}, our way\n")
+    assert card.endswith("\n# SmolLM2 135M Instruct in mixed precision, our way\n")
+    assert templates.template_folder(tmp_path) == tmp_path / "templates"
+
+
+def test_without_them_the_shipped_ones_are_used(demo, tmp_path):
+    shipped = templates.template_folder(tmp_path)
+    assert (shipped / "card.md.j2").is_file()
+    assert render(demo.release, demo.recipe, demo.lock, demo.evidence) == demo.card()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("\n{{ perplexty }}", "templates/parts/run.md.j2:2: 'perplexty' is undefined"),
+        ("{% if %}", "templates/parts/run.md.j2:1: Expected an expression"),
+        ("{{ release.titel }}", "templates/parts/run.md.j2:1: .* has no attribute 'titel'"),
+        ("{{ ''.__class__.__mro__ }}", "templates/parts/run.md.j2:1: access to attribute '__class__'"),
+        ("{% include '../secret' %}", "../secret"),
+        ("{{ lock.parameters }}", "134515008 needs a filter"),
+        ("{{ lock.parameters | with_error }}", "takes a perplexity"),
+    ],
+)
+def test_a_template_that_does_not_work_is_named_with_its_line(own, text, message):
+    with pytest.raises(PipelineError, match=message):
+        own("parts/run.md.j2", text)
+
+
+def test_text_is_escaped_however_a_template_combines_it(own):
+    card = own("parts/run.md.j2", "{{ '<b>' ~ release.title }} {{ ['<i>', '<u>'] | join(', ') }} {{ '<s>' | upper }}")
+    assert r"\<b\>SmolLM2" in card
+    assert r"\<i\>, \<u\> \<S\>" in card
+
+
+def test_no_template_holds_a_measured_number(demo):
+    """Whatever digits remain when values are taken out belong to names and to addresses."""
+    for path in demo.templates.rglob("*.j2"):
+        text = re.sub(r"{[{%#].*?[}%#]}", "", path.read_text(), flags=re.DOTALL)
+        text = text.replace("SHA-256", "").replace("http://127.0.0.1:8080/v1", "")
+        assert not re.search(r"\d", text), path

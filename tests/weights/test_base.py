@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import time
+
+import pytest
+
+from pipeline.errors import BaseModelError
+from pipeline.manifest import File, Manifest
+from pipeline.weights.base import BaseModel
+from pipeline.weights.families import BaseTensor
+
+
+@pytest.fixture
+def folder(tiny, tmp_path):
+    """A private copy, so that a test may break it."""
+    for path in tiny("llama", files=2).iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    return tmp_path
+
+
+def test_the_end_of_sequence_is_that_of_the_generation_config(folder, read_folder):
+    from mlx_lm.utils import load_config
+
+    base = read_folder(folder)
+    assert base.config == load_config(folder)
+    assert base.config["eos_token_id"] == [1, 2]
+    (folder / "generation_config.json").write_text("{")
+    assert read_folder(folder).config["eos_token_id"] == 1
+
+
+def test_only_headers_and_small_files_are_read(tiny, read_folder):
+    folder = tiny("llama", hidden_size=512, intermediate_size=16384, num_hidden_layers=1)
+    from pipeline.manifest import describe
+    from pipeline.weights.base import read_base
+
+    amount = 0
+
+    def read(path: str, start: int, length: int) -> bytes:
+        nonlocal amount
+        amount += length
+        return (folder / path).read_bytes()[start : start + length]
+
+    read_base("a/b", "0" * 40, Manifest(tuple(describe(path, path.name) for path in folder.iterdir())), read)
+    assert amount < 10_000
+
+
+def test_infinities_survive(folder, read_folder):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"limit": {"__float__": "-Infinity"}, "x": ["__float__"]}))
+    base = read_folder(folder)
+    assert base.config["limit"] == -math.inf
+    assert BaseModel.from_json(base.to_json()) == base
+    assert "-Infinity}" not in base.to_json()
+
+
+def test_a_tensor_in_two_files_is_an_error(folder, read_folder):
+    (folder / "model-extra.safetensors").write_bytes((folder / "model-00002-of-00002.safetensors").read_bytes())
+    with pytest.raises(BaseModelError, match=r"is in model-00002-of-00002\.safetensors and again in model-extra"):
+        read_folder(folder)
+
+
+@pytest.mark.parametrize(
+    ("weight_map", "message"),
+    [
+        (
+            {"gone.weight": "model-00001-of-00002.safetensors"},
+            "places gone.weight in model-00001-of-00002.safetensors, which",
+        ),
+        ({"gone.weight": "model-00003-of-00003.safetensors"}, "which is not in the repository"),
+        ({"lm_head.weight": "model-00002-of-00002.safetensors"}, "but it is in model-00001-of-00002.safetensors"),
+    ],
+)
+def test_an_index_that_lies_is_an_error(weight_map, message, folder, read_folder):
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    with pytest.raises(BaseModelError, match=message):
+        read_folder(folder)
+
+
+def test_a_repository_without_weights_or_config_is_an_error(folder, read_folder):
+    (folder / "config.json").unlink()
+    with pytest.raises(BaseModelError, match=r"has no config\.json"):
+        read_folder(folder)
+    for path in folder.glob("*.safetensors"):
+        path.unlink()
+    with pytest.raises(BaseModelError, match=r"holds no model\*\.safetensors"):
+        read_folder(folder)
+
+
+def test_a_description_survives_json(tiny, read_folder):
+    base = read_folder(tiny("qwen3_moe", files=3))
+    again = BaseModel.from_json(base.to_json())
+    assert again == base
+    assert again.to_json() == base.to_json()
+    assert list(again.tensors) == list(base.tensors)
+
+
+def test_a_damaged_description_is_refused(tiny, read_folder):
+    content = json.loads(read_folder(tiny("llama")).to_json())
+    for break_it in (
+        lambda table: table.pop("tensors"),
+        lambda table: table["tensors"][0].update({"in": ["9: 0"]}),
+        lambda table: table["tensors"][0].update({"shape": 3}),
+        lambda table: table.update({"config": []}),
+    ):
+        broken = json.loads(json.dumps(content))
+        break_it(broken)
+        with pytest.raises(BaseModelError):
+            BaseModel.from_json(json.dumps(broken))
+
+
+def test_two_hundred_thousand_tensors_stay_small_and_quick(tiny, read_folder):
+    """As many as Kimi K2.5 has, in as many files."""
+    tensors = {}
+    files = [f"model-{number:05d}-of-00064.safetensors" for number in range(1, 65)]
+    for layer in range(61):
+        for part in ("q_a_proj", "q_b_proj", "kv_a_proj", "kv_b_proj", "o_proj"):
+            name = f"language_model.model.layers.{layer}.self_attn.{part}.weight"
+            tensors[name] = BaseTensor("BF16", (64, len(part)), files[layer])
+        for expert in range(384):
+            for projection in ("gate_proj", "up_proj", "down_proj"):
+                for part, shape in (("packed", (7168, 256)), ("scale", (7168, 64)), ("shape", (2,))):
+                    name = f"language_model.model.layers.{layer}.mlp.experts.{expert}.{projection}.weight_{part}"
+                    tensors[name] = BaseTensor("I32", shape, files[layer])
+    base = dataclasses.replace(
+        read_folder(tiny("llama")),
+        files=Manifest(tuple(File(file, 1) for file in files)),
+        tensors=dict(sorted(tensors.items())),
+    )
+    text = base.to_json()
+    started = time.perf_counter()
+    again = BaseModel.from_json(text)
+    seconds = time.perf_counter() - started
+    assert len(again.tensors) > 210_000
+    assert again == base
+    assert len(text) < 60_000
+    assert seconds < 4  # half a second on an idle core

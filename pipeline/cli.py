@@ -1,0 +1,201 @@
+"""The command line: arguments in, one call, an exit code out."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import FrameType
+
+EXIT_CODES = """\
+exit codes:
+  0    done
+  1    a bug (please report the traceback)
+  2    something to correct: a release file, the command line, the base model, the disk
+  3    thresholds missed, nothing was published
+  4    the Hub refused or gave up; the same command resumes
+  5    the card is not what its inputs render
+  130  interrupted; the same command resumes
+"""
+HUB_PORT = 8600
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    _stop_politely()
+    from pipeline.errors import PipelineError
+
+    try:
+        run: Callable[[argparse.Namespace], int] = options.run
+        return run(options)
+    except PipelineError as error:
+        from pipeline import console
+
+        console.show_error(error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="pipeline",
+        description="Release mixed-precision MLX quantizations on the Hugging Face Hub: download, quantize, validate, "
+        "describe and publish, in one command that resumes.",
+        epilog="try it:\n  pipeline release demo              rehearse a whole release on this machine\n"
+        "  pipeline release demo --dry-run    only say what would run, and why\n"
+        "  pipeline hub                       look at what was published\n\n" + EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    release = _command(
+        commands,
+        "release",
+        "make and publish a release, or go on with one",
+        "Carries out releases/NAME/release.yaml. What was finished before is not done again, whatever ended the run:\n"
+        "the same command resumes. Nothing becomes visible before every threshold is met.",
+        "  pipeline release demo\n"
+        "  pipeline release demo --dry-run         write nothing, send nothing, say what would run\n"
+        "  pipeline release demo --until render    everything but publishing\n"
+        "  pipeline release v2.5 --workspace /Volumes/Big --disk-window '60 GB'",
+    )
+    release.set_defaults(run=_release)
+    _with_name(release)
+    _with_workspace(release)
+    release.add_argument("--dry-run", action="store_true", help="show the plan and stop")
+    release.add_argument("--until", metavar="STAGE", help="stop after seed, download, quantize, validate or render")
+    release.add_argument("--all", action="store_true", help="list every task of the plan")
+    release.add_argument(
+        "--disk-window", metavar="SIZE", help="keep at most this much of the base on disk, deleting what is used up"
+    )
+
+    plan = _command(
+        commands,
+        "plan",
+        "say what a release would do, and why",
+        "Shows what would run and the reason for each task. Reads only.",
+        "  pipeline plan demo\n  pipeline plan demo --json | jq .bits_per_weight",
+    )
+    plan.set_defaults(run=_plan)
+    _with_name(plan)
+    _with_workspace(plan)
+    plan.add_argument("--all", action="store_true", help="list every task")
+    plan.add_argument("--json", action="store_true", help="sizes, shards, tensor classes and rules for programs")
+
+    status = _command(
+        commands,
+        "status",
+        "say what is done and what is left",
+        "Shows which tasks are finished, since when, and what the next run would do. Reads only.",
+        "  pipeline status demo",
+    )
+    status.set_defaults(run=_status)
+    _with_name(status)
+    _with_workspace(status)
+    status.add_argument("--all", action="store_true", help="list every task")
+
+    card = _command(
+        commands,
+        "card",
+        "render the model card from what was measured",
+        "Renders releases/NAME/README.md from the release, its recipe, the lock and the evidence.",
+        "  pipeline card demo            write it\n"
+        "  pipeline card demo --check    exit 5 when the committed card is another\n"
+        "  pipeline card demo --diff     show the difference",
+    )
+    card.set_defaults(run=_card)
+    _with_name(card)
+    how = card.add_mutually_exclusive_group()
+    how.add_argument("--check", action="store_true", help="write nothing; exit 5 when the card differs")
+    how.add_argument("--diff", action="store_true", help="write nothing; show what would change")
+
+    hub = _command(
+        commands,
+        "hub",
+        "run the embedded Hub",
+        "Serves what rehearsals have published, to any Hub client on this machine.",
+        f"  pipeline hub\n  HF_ENDPOINT=http://127.0.0.1:{HUB_PORT} mlx_lm.generate \\\n"
+        "      --model demo/SmolLM2-135M-Instruct-MLX-mixed --prompt 'Hello!'",
+    )
+    hub.set_defaults(run=_hub)
+    _with_workspace(hub)
+    hub.add_argument("--port", type=int, default=HUB_PORT, help="default: %(default)s")
+    return parser
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str, about: str, examples: str
+) -> argparse.ArgumentParser:
+    return commands.add_parser(
+        name,
+        help=summary,
+        description=about,
+        epilog=f"examples:\n{examples}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def _with_name(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", help="a release: the NAME of releases/NAME/release.yaml")
+
+
+def _with_workspace(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--workspace",
+        type=Path,
+        metavar="DIR",
+        default=os.environ.get("PIPELINE_WORKSPACE"),
+        help="where large files go (default: .pipeline in the release repository, or $PIPELINE_WORKSPACE)",
+    )
+
+
+def _release(options: argparse.Namespace) -> int:
+    from pipeline import command
+
+    window = command.size(options.disk_window) if options.disk_window else None
+    if options.dry_run:
+        return command.show_plan(options.name, options.workspace, until=options.until, every=options.all)
+    return command.release(options.name, options.workspace, until=options.until, every=options.all, window=window)
+
+
+def _plan(options: argparse.Namespace) -> int:
+    from pipeline import command
+
+    if options.json:
+        return command.show_sizes(options.name, options.workspace)
+    return command.show_plan(options.name, options.workspace, every=options.all)
+
+
+def _status(options: argparse.Namespace) -> int:
+    from pipeline import command
+
+    return command.show_status(options.name, options.workspace, every=options.all)
+
+
+def _card(options: argparse.Namespace) -> int:
+    from pipeline import command
+
+    return command.card(options.name, check=options.check, diff=options.diff)
+
+
+def _hub(options: argparse.Namespace) -> int:
+    from pipeline import command
+
+    return command.hub(options.workspace, options.port)
+
+
+def _stop_politely() -> None:
+    """The first Ctrl-C or SIGTERM stops between two pieces of work, the second at once; either can be resumed from."""
+
+    def stop(number: int, _: FrameType | None) -> None:
+        signal.signal(number, lambda *_: os._exit(130))
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)

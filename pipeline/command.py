@@ -1,0 +1,171 @@
+"""What each command does, free of arguments: find the release, open its Hub, plan, run, show."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline import console, stages
+from pipeline.card import quality
+from pipeline.engine.plan import plan
+from pipeline.engine.run import run
+from pipeline.errors import CardDiffers, ThresholdsMissed, UsageError
+from pipeline.hub.connect import connect
+from pipeline.manifest import write_atomically
+from pipeline.release.find import find_root
+from pipeline.release.load import load_release
+from pipeline.release.written import parse_size
+from pipeline.stages import quantize, render, upload, validate
+from pipeline.stages.job import Folders, Job, open_job
+from pipeline.weights.base import weight_files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pipeline.manifest import Json
+
+WORKSPACE = ".pipeline"
+
+
+def size(text: str) -> int:
+    """Bytes of a size such as "60 GB"; `UsageError` for anything else."""
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise UsageError(f"--disk-window {error}") from None
+
+
+def release(name: str, workspace: Path | None, *, until: str | None, every: bool, window: int | None) -> int:
+    with _opened(name, workspace, writable=True) as job, job.workspace.locked():
+        planned = plan(stages.tasks(job, until), job.workspace)
+        console.show_plan(planned, every=every, dry_run=False)
+        try:
+            with console.Progress() as progress:
+                run(planned, job.workspace, progress, window=window)
+        except ThresholdsMissed:
+            console.show_verdicts(validate.verdicts(job))
+            raise
+        console.show_summary(_summary(job, until))
+    return 0
+
+
+def show_plan(name: str, workspace: Path | None, *, until: str | None = None, every: bool = False) -> int:
+    with _opened(name, workspace, writable=False) as job:
+        console.show_plan(plan(stages.tasks(job, until), job.workspace), every=every)
+    return 0
+
+
+def show_status(name: str, workspace: Path | None, *, every: bool = False) -> int:
+    with _opened(name, workspace, writable=False) as job:
+        console.show_status(plan(stages.tasks(job), job.workspace), every=every)
+    return 0
+
+
+def show_sizes(name: str, workspace: Path | None) -> int:
+    with _opened(name, workspace, writable=False) as job:
+        console.show_json(_sizes(job))
+    return 0
+
+
+def card(name: str, *, check: bool, diff: bool) -> int:
+    from pipeline.card.diff import differs
+
+    folders = _folders(None)
+    path = folders.release(name) / "README.md"
+    rendered = render.rendered(load_release(folders.root, name), folders)
+    difference = differs(path.read_text() if path.exists() else "", rendered)
+    shown = path.relative_to(folders.root)
+    if diff:
+        console.show_text(difference or f"{shown} is what its inputs render")
+    elif check and difference:
+        raise CardDiffers(
+            f"{shown} is not what its inputs render",
+            hint=f"See `pipeline card {name} --diff`; write it by leaving out --check.",
+        )
+    elif not check:
+        write_atomically(path, rendered)
+        console.show_note(f"{shown} is {'written' if difference else 'unchanged'}")
+    return 0
+
+
+def hub(workspace: Path | None, port: int) -> int:
+    from pipeline.hub.local.server import serve
+
+    folder = _folders(workspace).hub
+
+    def ready(endpoint: str) -> None:
+        console.show_note(
+            f"the embedded Hub serves {folder}\n\n    export HF_ENDPOINT={endpoint} HF_HUB_DISABLE_XET=1\n\n"
+            "points any Hub client at it. Ctrl-C ends it."
+        )
+
+    serve(folder, ready, port=port)
+    return 0
+
+
+@contextlib.contextmanager
+def _opened(name: str, workspace: Path | None, *, writable: bool) -> Iterator[Job]:
+    folders = _folders(workspace)
+    asked = load_release(folders.root, name)
+    with connect(asked.release.hub, folders.hub, writable=writable, told=console.show_note) as hub:
+        yield open_job(asked, folders, hub, keep=writable)
+
+
+def _folders(workspace: Path | None) -> Folders:
+    root = find_root(Path.cwd())
+    return Folders(root, Path(workspace).resolve() if workspace else root / WORKSPACE)
+
+
+def _summary(job: Job, until: str | None) -> console.Summary:
+    """Where everything is, as far as this run went."""
+    reached = stages.NAMES.index(until) if until else len(stages.NAMES) - 1
+    made = console.Summary(f"{job.name} is done up to {until}")
+    if reached >= stages.NAMES.index(quantize.LANE.name):
+        made = replace(
+            made,
+            size=job.layout.nbytes,
+            base_size=sum(file.size for file in job.base_files if file.path in weight_files(job.base.files)),
+            bits_per_weight=job.layout.bits_per_weight,
+        )
+    if reached >= stages.NAMES.index(validate.LANE.name):
+        found = quality.read(validate.evidence(job.workspace))
+        made = replace(
+            made,
+            perplexity=(found.quantized.value, found.quantized.error) if found.quantized else None,
+            base_perplexity=(found.base.value, found.base.error) if found.base else None,
+            prompt=found.generation.sample.prompt if found.generation else "",
+            sample=found.generation.sample.text if found.generation else "",
+            verdicts=validate.verdicts(job),
+        )
+    if reached >= stages.NAMES.index(render.LANE.name):
+        made = replace(made, card=str(job.folders.release(job.name) / "README.md"))
+    published = job.workspace.record(upload.COMMIT) if reached >= stages.NAMES.index(upload.LANE.name) else None
+    if published:
+        made = replace(
+            made,
+            headline=f"{job.name} is published",
+            repository=str(published.values["address"]),
+            tag=job.release.target.tag,
+            commit=str(published.values["commit"]),
+        )
+    return made
+
+
+def _sizes(job: Job) -> dict[str, Json]:
+    layout, counts = job.layout, job.assignment.counts
+    return {
+        "parameters": layout.parameters,
+        "bytes": layout.nbytes,
+        "bits_per_weight": layout.bits_per_weight,
+        "shards": [{"name": shard.name, "bytes": shard.size} for shard in layout.shards],
+        "classes": [
+            {"name": row.name, "parameters": row.parameters, "precision": row.precision, "bytes": row.nbytes}
+            for row in layout.classes
+        ],
+        "rules": [
+            {"line": rule.place.line, "match": rule.match, "modules": count}
+            for rule, count in zip(job.recipe.rules, counts, strict=True)
+        ],
+    }

@@ -1,0 +1,86 @@
+"""What pydantic found wrong, in plain English and at its place in the file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, get_args
+
+from pydantic import BaseModel
+
+from pipeline.release.places import did_you_mean, meant, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pydantic import ValidationError
+    from pydantic_core import ErrorDetails
+
+    from pipeline.release.places import Path
+
+
+def explain(
+    error: ValidationError, model: type[BaseModel], unquoted: Mapping[Path, str]
+) -> Iterator[tuple[Path, str, bool]]:
+    """Each problem's path in the file, its sentence, and whether it is the key, not the value, that is wrong.
+
+    unquoted: the source text of values that YAML reads as something other than text, to say what to quote.
+    """
+    details = error.errors(include_url=False)
+    unknown = [detail["loc"] for detail in details if detail["type"] == "extra_forbidden"]
+    misspelt = {(*path[:-1], meant(str(path[-1]), _known_keys(model, path))) for path in unknown}
+    for detail in details:
+        path = detail["loc"]
+        if path in unknown:
+            known = _known_keys(model, path)
+            also = did_you_mean(str(path[-1]), known) or f"; known here: {', '.join(known)}"
+            yield path, f"unknown key{also}", True
+        elif path not in misspelt:
+            yield path, _sentence(detail, unquoted.get(path)), False
+
+
+_SENTENCES = {
+    "missing": "is missing",
+    "string_type": "must be text, not {value}",
+    "int_type": "must be a whole number, not {value}",
+    "bool_type": "must be `true` or `false`, not {value}",
+    "tuple_type": "must be a list, not {value}",
+    "model_type": "must be keys with values, not {value}",
+    "literal_error": "must be {known}, not {value}",
+    "string_too_short": "must not be empty",
+    "too_short": "must not be empty",
+    "greater_than_equal": "must be at least {ge}, not {value}",
+    "less_than_equal": "must be at most {le}, not {value}",
+    "value_error": "{error}",
+}
+
+
+def _sentence(detail: ErrorDetails, unquoted: str | None) -> str:
+    if detail["type"] == "string_type" and unquoted is not None:
+        return f"must be text: put it in quotes, '{unquoted}'"
+    if detail["type"] == "int_type" and str(detail["input"]).isdecimal():
+        return f"must be a whole number: write {detail['input']} without quotes"
+    words = {"value": shown(detail["input"]), **detail.get("ctx", {})}
+    if detail["type"] == "literal_error":
+        known = words["expected"].split("'")[1::2]
+        words["known"] = _or(known)
+        words["value"] += did_you_mean(str(detail["input"]), known)
+    return _SENTENCES[detail["type"]].format(**words)
+
+
+def _or(names: list[str]) -> str:
+    *most, last = (f"`{name}`" for name in names)
+    return f"{', '.join(most)} or {last}" if most else last
+
+
+def _known_keys(model: type[BaseModel], path: Path) -> tuple[str, ...]:
+    """The keys that stand beside the one at `path`."""
+    for part in path[:-1]:
+        if isinstance(part, str):
+            model = _model_in(model.model_fields[part].annotation) or model
+    return tuple(model.model_fields)
+
+
+def _model_in(annotation: object) -> type[BaseModel] | None:
+    """The one model inside an annotation such as `tuple[WrittenRule, ...]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for argument in get_args(annotation) if (found := _model_in(argument))), None)

@@ -1,0 +1,114 @@
+"""A release and its recipe as a person wrote them, checked, with every problem of every file at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from pydantic import ValidationError
+
+from pipeline.errors import ReleaseFileError
+from pipeline.release.document import read
+from pipeline.release.english import explain
+from pipeline.release.find import check_recipe, check_release, recipe_file, recipe_names, release_file
+from pipeline.release.places import Problem, did_you_mean
+from pipeline.release.recipe import Recipe, Rule
+from pipeline.release.schema import Fallback, Release, Written, WrittenRecipe
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pipeline.release.document import Document
+
+W = TypeVar("W", bound=Written)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """All that a person asked for under one name."""
+
+    name: str
+    release: Release
+    recipe: Recipe
+
+
+def load_release(root: Path, name: str) -> Asked:
+    """A release and its recipe; `ReleaseFileError` holds every problem of every file involved at once."""
+    problems: list[Problem] = []
+    document = read(root, release_file(check_release(root, name)))
+    release = _validated(document, Release, problems)
+    recipe = _named_recipe(root, document, "recipe", (), problems)
+    if problems or release is None or recipe is None:
+        raise _refused(problems)
+    return Asked(name, release, recipe)
+
+
+def load_recipe(root: Path, name: str) -> Recipe:
+    """A recipe with what it extends; errors as in `load_release`."""
+    problems: list[Problem] = []
+    recipe = _recipe(root, check_recipe(root, name), (), problems)
+    if problems or recipe is None:
+        raise _refused(problems)
+    return recipe
+
+
+def _refused(problems: list[Problem]) -> ReleaseFileError:
+    """In the order of reading: file after file as they were met, each from its top."""
+    files = list(dict.fromkeys(problem.place.file for problem in problems))
+    problems = sorted(problems, key=lambda problem: (files.index(problem.place.file), problem))
+    return ReleaseFileError(
+        tuple(str(problem) for problem in problems),
+        hint="docs/release-files.md describes every key. Nothing was started.",
+    )
+
+
+def _validated(document: Document, model: type[W], problems: list[Problem]) -> W | None:
+    """The file as its model; or None, with every problem of the file added to `problems`."""
+    found = list(document.problems)
+    try:
+        valid = model.model_validate(document.value)
+    except ValidationError as error:
+        for path, what, of_key in explain(error, model, document.unquoted):
+            if not any(path[:length] in document.broken for length in range(len(path) + 1)):
+                found.append(Problem(document.place(path, of_key=of_key), what))
+        valid = None
+    problems += found
+    return None if found else valid
+
+
+def _recipe(root: Path, name: str, children: tuple[str, ...], problems: list[Problem]) -> Recipe | None:
+    document = read(root, recipe_file(name))
+    written = _validated(document, WrittenRecipe, problems)
+    parent = _named_recipe(root, document, "extends", (*children, name), problems)
+    if written is None or (written.extends and parent is None):
+        return None
+    rules = tuple(
+        Rule(rule.match, rule.layers, rule.decision, rule.why, document.place(("rules", index, "match")))
+        for index, rule in enumerate(written.rules)
+    )
+    otherwise, why, place = None, "", document.place(("otherwise",), of_key=True)
+    if parent and written.otherwise is None:
+        otherwise, why, place = parent.otherwise, parent.otherwise_why, parent.place
+    elif isinstance(written.otherwise, Fallback):
+        otherwise, why = written.otherwise.decision, written.otherwise.why or ""
+    rules += parent.rules if parent else ()
+    return Recipe(name, written.version, written.summary, rules, otherwise, why, place)
+
+
+def _named_recipe(
+    root: Path, document: Document, key: str, children: tuple[str, ...], problems: list[Problem]
+) -> Recipe | None:
+    """The recipe that `key` names, looked for even when other keys of the file are wrong."""
+    name = document.value.get(key) if isinstance(document.value, dict) else None
+    if not isinstance(name, str):
+        return None
+    known, place = recipe_names(root), document.place((key,))
+    if name in children:
+        circle = " > ".join((*children[children.index(name) :], name))
+        problems.append(Problem(place, f"recipes extend each other in a circle: {circle}"))
+    elif name in known:
+        return _recipe(root, name, children, problems)
+    elif all(problem.place != place for problem in problems):
+        also = did_you_mean(name, known) or f"; there are: {', '.join(known) or 'none'}"
+        problems.append(Problem(place, f"there is no {recipe_file(name)}{also}"))
+    return None

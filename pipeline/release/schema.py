@@ -1,0 +1,234 @@
+"""What a person writes in `release.yaml` and in a recipe: every key, its type, its default and its meaning.
+
+docs/release-files.md holds the same as tables, and a test keeps the two equal.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationInfo,
+    field_validator,
+)
+
+from pipeline.release import written
+from pipeline.release.layers import Layers
+from pipeline.release.places import shown
+from pipeline.release.recipe import FORMATS, Decision, Dtype, Mode, Precision, Unquantized
+
+Text = Annotated[str, Field(min_length=1, title="text")]
+Line = Annotated[Text, AfterValidator(written.check_line)]
+Name = Annotated[str, AfterValidator(written.check_name), Field(title="name")]
+Tag = Annotated[str, AfterValidator(written.check_tag), Field(title="name")]
+Repo = Annotated[str, AfterValidator(written.check_repo), Field(title="OWNER/NAME")]
+Commit = Annotated[str, Field(title="40 hexadecimal digits")]
+File = Annotated[str, AfterValidator(written.check_file), Field(title="path")]
+License = Annotated[str, AfterValidator(written.check_license), Field(title="identifier")]
+Language = Annotated[str, AfterValidator(written.check_language), Field(title="code")]
+Pattern = Annotated[Text, AfterValidator(written.check_pattern), Field(title="regular expression")]
+Ranges = Annotated[Layers, BeforeValidator(written.parse_layers), Field(title="ranges such as `1-11,15`")]
+Size = Annotated[int, BeforeValidator(written.parse_size), Field(title="size such as `5 GB`")]
+Share = Annotated[float, BeforeValidator(written.parse_share), Field(title="share such as `10 %`")]
+Count = Annotated[int, Field(ge=1, le=1_000_000_000, title="whole number")]
+
+
+class Written(BaseModel):
+    """Anything a person typed: no key more than described, no value converted behind their back."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", str_strip_whitespace=True)
+
+
+class BaseRevision(Written):
+    """The base model, at one commit."""
+
+    repo: Repo = Field(description="The repository of the base model.")
+    revision: Commit = Field(description="The commit to quantize; a branch or tag is refused because it can move.")
+    note: Text | None = Field(default=None, description="What readers of the card must know about the base.")
+    trust_remote_code: bool = Field(
+        default=False, description="Whether Python code in the base's repository may run, as some tokenizers need."
+    )
+
+    @field_validator("revision")
+    @classmethod
+    def _is_commit(cls, revision: str, info: ValidationInfo) -> str:
+        return written.check_commit(revision, f"https://huggingface.co/{info.data.get('repo', 'OWNER/NAME')}")
+
+
+class Target(Written):
+    """Where the result is published."""
+
+    repo: Repo = Field(description="The repository to publish to; it is created when it does not exist.")
+    tag: Tag = Field(description="The tag that names the published commit.")
+    private: bool = Field(default=False, description="Whether a repository that is created is private.")
+    shard_size: Size = Field(
+        default=5_000_000_000,
+        description="The largest weight file: in kB, MB, GB, TB (powers of 1000) or KiB, MiB, GiB, TiB (of 1024).",
+    )
+
+
+class EvaluationText(Written):
+    """The prose that perplexity is measured on: a file in a dataset repository, at one commit."""
+
+    repo: Repo = Field(description="The dataset repository.")
+    revision: Commit = Field(description="Its commit.")
+    file: File = Field(description="The text file in it, in UTF-8.")
+    license: License = Field(description="The license of the text.")
+    attribution: Text = Field(description="Who wrote the text, as its license asks; printed on the card.")
+
+    @field_validator("revision")
+    @classmethod
+    def _is_commit(cls, revision: str, info: ValidationInfo) -> str:
+        return written.check_commit(revision, f"https://huggingface.co/datasets/{info.data.get('repo', 'OWNER/NAME')}")
+
+
+class Evaluation(Written):
+    """What is measured, on the base and on the result alike."""
+
+    text: EvaluationText = Field(description="What perplexity is measured on.")
+    window: Annotated[Count, Field(ge=2)] = Field(default=512, description="Tokens in a window of the text.")
+    windows: Count = Field(default=16, description="How many windows are measured, from the start of the text.")
+    prompts: Annotated[tuple[Text, ...], Field(min_length=1)] = Field(
+        description="What the result is asked through its chat template, to see that it speaks."
+    )
+    max_tokens: Count = Field(default=100, description="Tokens that an answer may have.")
+
+
+class Thresholds(Written):
+    """What the evidence must show before anything is published. A threshold that is left out is not judged."""
+
+    perplexity_increase: Share | None = Field(
+        default=None, description="How much higher the perplexity of the result may be than that of the base."
+    )
+    generation: bool = Field(
+        default=True, description="Whether every answer must be readable, end by itself and not repeat itself."
+    )
+
+
+class Release(Written):
+    """`releases/NAME/release.yaml`."""
+
+    title: Line = Field(description="The heading of the card.")
+    summary: Text = Field(description="One or two sentences for the top of the card.")
+    license: License = Field(description="The license of the result, as the Hub names it.")
+    language: tuple[Language, ...] = Field(default=(), description="The languages that the model speaks.")
+    hub: Literal["huggingface", "local"] = Field(
+        default="huggingface", description="Where to publish: the Hugging Face Hub, or the embedded one to rehearse."
+    )
+    base: BaseRevision = Field(description="The model to quantize.")
+    recipe: Name = Field(description="The recipe: NAME of `releases/recipes/NAME.yaml`.")
+    target: Target = Field(description="Where the result goes.")
+    evaluate: Evaluation = Field(description="What is measured.")
+    thresholds: Thresholds = Field(description="What must be reached to publish.")
+
+
+class Choice(Written):
+    """What modules get: a precision (`bits`, `group_size`, `mode`), or a `dtype` to stay unquantized."""
+
+    mode: Mode = Field(default="affine", description="How groups of weights are stored.")
+    bits: int | None = Field(
+        default=None,
+        title="whole number",
+        description="Bits of a weight: 2, 3, 4, 5, 6 or 8. Only mode affine needs it; the others have one each.",
+    )
+    group_size: int | None = Field(
+        default=None,
+        title="whole number",
+        description="Weights that share a scale: 64 (default), 32 or 128; 32 in mxfp4 and mxfp8, 16 in nvfp4.",
+    )
+    dtype: Dtype | None = Field(
+        default=None, validate_default=True, description="Leave unquantized, stored in this type."
+    )
+
+    @field_validator("bits")
+    @classmethod
+    def _bits_exist(cls, bits: int | None, info: ValidationInfo) -> int | None:
+        return _known(bits, FORMATS[info.data["mode"]].bits, info) if "mode" in info.data else bits
+
+    @field_validator("group_size")
+    @classmethod
+    def _group_size_exists(cls, group_size: int | None, info: ValidationInfo) -> int | None:
+        return _known(group_size, FORMATS[info.data["mode"]].group_sizes, info) if "mode" in info.data else group_size
+
+    @field_validator("dtype")
+    @classmethod
+    def _either_precision_or_dtype(cls, dtype: Dtype | None, info: ValidationInfo) -> Dtype | None:
+        quantized = [key for key in ("bits", "group_size") if info.data.get(key)]
+        if info.data.get("mode", "affine") != "affine":
+            quantized.append("mode")
+        if dtype and quantized:
+            raise ValueError(f"leaves modules unquantized, so it cannot stand beside `{'` and `'.join(quantized)}`")
+        if not dtype and info.data.get("mode") == "affine" and info.data.get("bits", 0) is None:
+            raise ValueError("is missing: say either `bits`, or a `dtype` to leave modules unquantized")
+        return dtype
+
+    @property
+    def decision(self) -> Decision:
+        if self.dtype:
+            return Unquantized(self.dtype)
+        known = FORMATS[self.mode]
+        return Precision(self.bits or known.bits[0], self.group_size or known.group_sizes[0], self.mode)
+
+
+class WrittenRule(Choice):
+    """One of a recipe's `rules`; the first that matches a module decides for it."""
+
+    match: Pattern = Field(description="Found anywhere in the module's path, by Python's `re.search`.")
+    layers: Ranges | None = Field(default=None, description="Only in these layers, both ends included.")
+    why: Text = Field(description="The reason, printed on the card.")
+
+
+class Fallback(Choice):
+    """What modules get that no rule matches and for which the architecture has no wish of its own."""
+
+    why: Text | None = Field(default=None, description="The reason, printed on the card.")
+
+
+def _parse_otherwise(value: object, info: ValidationInfo) -> Fallback | Literal["error"] | None:
+    match value:
+        case None if info.data.get("extends", "") is None:
+            raise ValueError("is missing: say what modules get that no rule matches, or `error` to refuse them")
+        case None:
+            return None
+        case "error":
+            return "error"
+        case dict():
+            return Fallback.model_validate(value)
+    raise ValueError(f"must be `error`, or keys such as `bits: 4`, not {shown(value)}")
+
+
+Otherwise: TypeAlias = Annotated[
+    Fallback | Literal["error"] | None,
+    PlainValidator(_parse_otherwise),
+    Field(title="`error`, or keys"),
+]
+
+
+class WrittenRecipe(Written):
+    """`releases/recipes/NAME.yaml`, as written: what it `extends` is not yet looked up."""
+
+    version: Count = Field(description="Raised whenever the recipe changes.")
+    summary: Text = Field(description="What the recipe is good for, in a sentence or two.")
+    extends: Name | None = Field(
+        default=None, description="Another recipe to build on: its rules come after this one's own."
+    )
+    rules: tuple[WrittenRule, ...] = Field(default=(), description="In order; the first rule that matches decides.")
+    otherwise: Otherwise = Field(
+        default=None,
+        validate_default=True,
+        description="What modules get that no rule matches; with `extends` it may be left out, and the parent's holds.",
+    )
+
+
+def _known(value: int | None, allowed: tuple[int, ...], info: ValidationInfo) -> int | None:
+    if value is not None and value not in allowed:
+        *most, last = map(str, sorted(allowed))
+        names = f"{', '.join(most)} or {last}" if most else last
+        raise ValueError(f"must be {names} in mode {info.data['mode']}, not {value}")
+    return value

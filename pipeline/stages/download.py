@@ -1,0 +1,84 @@
+"""Everything the release is made from, at pinned commits, every file checked against the Hub's digest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.engine.task import Lane, Task
+from pipeline.errors import HubRefused
+from pipeline.hub.protocol import Repository
+from pipeline.stages import seed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pipeline.engine.task import Step
+    from pipeline.manifest import File, Json
+    from pipeline.stages.job import Job
+
+LANE = Lane("download", "fetches the base model and the evaluation text, resuming where a connection ended", width=4)
+BASE = "base"
+TEXT = "text"
+
+
+def base_task(path: str) -> str:
+    return f"download/{BASE}/{path}"
+
+
+def text_task(job: Job) -> str:
+    return f"download/{TEXT}/{job.release.evaluate.text.file}"
+
+
+def text_path(job: Job) -> str:
+    return f"{TEXT}/{job.release.evaluate.text.file}"
+
+
+def tasks(job: Job) -> list[Task]:
+    return [*(_base_file(job, file) for file in job.base_files), _text(job)]
+
+
+def _base_file(job: Job, file: File) -> Task:
+    base = job.release.base
+    repository = Repository(base.repo)
+    output = f"{BASE}/{file.path}"
+
+    def run(step: Step) -> Mapping[str, Json]:
+        job.hub.download(repository, base.revision, file, step.path(output), step.advance)
+        if file.sha256:
+            step.digested(output, file.sha256)
+        return {}
+
+    return Task(
+        base_task(file.path),
+        LANE,
+        run,
+        needs=seed.needed(job, repository),
+        settings={"repository": base.repo, "commit": base.revision, "digest": file.sha256 or file.git_sha1},
+        outputs=(output,),
+        work=file.size,
+        transient=True,
+    )
+
+
+def _text(job: Job) -> Task:
+    text = job.release.evaluate.text
+    repository = Repository(text.repo, "dataset")
+
+    def run(step: Step) -> Mapping[str, Json]:
+        files = job.hub.manifest(repository, text.revision)
+        if text.file not in files:
+            raise HubRefused(
+                f"{repository} holds no {text.file} at {text.revision[:12]}",
+                hint="Correct evaluate.text.file in release.yaml.",
+            )
+        job.hub.download(repository, text.revision, files[text.file], step.path(text_path(job)), step.advance)
+        return {}
+
+    return Task(
+        text_task(job),
+        LANE,
+        run,
+        needs=seed.needed(job, repository),
+        settings={"repository": text.repo, "commit": text.revision, "file": text.file},
+        outputs=(text_path(job),),
+    )

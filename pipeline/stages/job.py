@@ -1,0 +1,119 @@
+"""One release as its stages see it: what was asked, what is known of the base, and where things are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from pipeline.engine.workspace import Workspace
+from pipeline.errors import BaseModelError
+from pipeline.hub.protocol import Repository
+from pipeline.lock import Lock
+from pipeline.manifest import File, write_atomically
+from pipeline.release.recipe import assign
+from pipeline.weights.base import BaseModel, read_base, weight_files
+from pipeline.weights.side_files import side_files
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pipeline.hub.protocol import Hub
+    from pipeline.release.load import Asked
+    from pipeline.release.recipe import Assignment, Recipe
+    from pipeline.release.schema import Release
+    from pipeline.weights.layout import Layout
+
+
+@dataclass(frozen=True)
+class Folders:
+    """root: the release repository; workspace: where everything large goes."""
+
+    root: Path
+    workspace: Path
+
+    @property
+    def hub(self) -> Path:
+        """What the embedded Hub keeps."""
+        return self.workspace / "hub"
+
+    def release(self, name: str) -> Path:
+        return self.root / "releases" / name
+
+    def work(self, name: str) -> Workspace:
+        return Workspace(self.workspace / "releases" / name)
+
+
+@dataclass(frozen=True)
+class Job:
+    asked: Asked
+    folders: Folders
+    base: BaseModel
+    assignment: Assignment
+    layout: Layout
+    hub: Hub
+
+    @property
+    def name(self) -> str:
+        return self.asked.name
+
+    @property
+    def release(self) -> Release:
+        return self.asked.release
+
+    @property
+    def recipe(self) -> Recipe:
+        return self.asked.recipe
+
+    @property
+    def workspace(self) -> Workspace:
+        return self.folders.work(self.name)
+
+    @property
+    def base_files(self) -> tuple[File, ...]:
+        """The files of the base that are fetched: the weights that mlx-lm loads, and what comes along with them."""
+        beside = (file.path for file in side_files(self.base.files))
+        wanted = {*weight_files(self.base.files), *beside, "config.json"}
+        return tuple(file for file in self.base.files if file.path in wanted)
+
+    @property
+    def published_commit(self) -> str | None:
+        """The commit that an earlier run of this release made."""
+        path = self.folders.release(self.name) / "release.lock.json"
+        return Lock.from_json(path.read_text()).target.commit if path.exists() else None
+
+
+def open_job(asked: Asked, folders: Folders, hub: Hub, *, keep: bool) -> Job:
+    """Everything that a plan is made from; reads the base's headers from the Hub when `base.json` is not there.
+
+    keep: write what was read to `base.json` beside the release, so that the next plan needs no network.
+
+    Raises: BaseModelError, ReleaseFileError when the recipe does not fit the base, HubError.
+    """
+    from pipeline.weights.architecture import modules
+    from pipeline.weights.layout import layout
+
+    base = _base(asked, folders, hub, keep=keep)
+    assignment = assign(asked.recipe, modules(base))
+    planned = layout(base, assignment.precisions, asked.release.target.shard_size)
+    return Job(asked, folders, base, assignment, planned, hub)
+
+
+def _base(asked: Asked, folders: Folders, hub: Hub, *, keep: bool) -> BaseModel:
+    wanted = asked.release.base
+    path = folders.release(asked.name) / "base.json"
+    if path.exists():
+        stored = BaseModel.from_json(path.read_text())
+        if (stored.repo, stored.revision) == (wanted.repo, wanted.revision):
+            return stored
+    repository = Repository(wanted.repo)
+    if hub.head(repository, wanted.revision) is None:
+        raise BaseModelError(
+            f"{hub.endpoint} holds no {wanted.repo} at {wanted.revision[:12]}",
+            hint="Correct base.repo and base.revision in release.yaml, or sign in if it is private or gated.",
+        )
+    files = hub.manifest(repository, wanted.revision)
+    base = read_base(wanted.repo, wanted.revision, files, partial(hub.read, repository, wanted.revision))
+    if keep:
+        write_atomically(path, base.to_json())
+    return base

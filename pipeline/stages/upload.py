@@ -1,0 +1,154 @@
+"""Blobs as soon as they are finished, then one commit that makes the release visible, then proof and a tag."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.engine.task import Lane, Task
+from pipeline.errors import HubError, HubRefused
+from pipeline.hub.protocol import Repository, Upload
+from pipeline.manifest import File, Manifest, describe
+from pipeline.stages import quantize, render, seed, validate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pipeline.engine.task import Step
+    from pipeline.engine.workspace import Record
+    from pipeline.manifest import Json
+    from pipeline.stages.job import Job
+
+LANE = Lane("upload", "sends every shard when it is written, and shows all of them by one commit at the end", width=2)
+REPOSITORY = "upload/repository"
+COMMIT = "upload/commit"
+# The Hub itself puts this file into every repository.
+_THE_HUBS_OWN = frozenset({".gitattributes"})
+
+
+def tasks(job: Job) -> list[Task]:
+    shards = [_shard(job, shard.name, shard.size) for shard in job.layout.shards]
+    return [_repository(job), *shards, _commit(job, tuple(task.name for task in shards))]
+
+
+def _target(job: Job) -> Repository:
+    return Repository(job.release.target.repo)
+
+
+def _repository(job: Job) -> Task:
+    target, tag = _target(job), job.release.target.tag
+
+    def run(step: Step) -> Mapping[str, Json]:
+        account = job.hub.whoami()
+        created = job.hub.head(target) is None
+        if created:
+            job.hub.create(target)
+        elif (taken := job.hub.tags(target).get(tag)) and taken != job.published_commit:
+            raise HubRefused(
+                f"the tag {tag} of {target} already names commit {taken[:12]}, which this release did not make",
+                hint="Raise target.tag in release.yaml, or delete the tag on the Hub.",
+            )
+        step.note(f"publishing as {account} to {job.hub.address(target)}")
+        return {"created": created}
+
+    def check(_: Record) -> str | None:
+        return None if job.hub.head(target) else f"the Hub does not hold {target}"
+
+    sources = tuple(seed.name(repository) for repository in seed.sources(job))
+    settings: dict[str, Json] = {"repository": target.id, "tag": tag}
+    return Task(REPOSITORY, LANE, run, sources, settings, check=check)
+
+
+def _shard(job: Job, shard: str, size: int) -> Task:
+    source = quantize.name(shard)
+
+    def run(step: Step) -> Mapping[str, Json]:
+        path = quantize.path(shard)
+        file = File(shard, step.path(path).stat().st_size, step.record(source).sha256(path))
+        job.hub.preupload(_target(job), Upload(step.path(path), file), step.advance)
+        return {"sha256": file.sha256}
+
+    settings: dict[str, Json] = {"repository": job.release.target.repo}
+    return Task(f"upload/{shard}", LANE, run, (REPOSITORY, source), settings, work=size)
+
+
+def _commit(job: Job, blobs: tuple[str, ...]) -> Task:
+    """The only task that changes what anyone can see."""
+    target, tag = _target(job), job.release.target.tag
+
+    def run(step: Step) -> Mapping[str, Json]:
+        uploads = _uploads(job, step)
+        wanted = Manifest(tuple(upload.file for upload in uploads))
+        job.hub.validate_card(step.path(render.CARD).read_text())
+        commit = _publish(job, uploads, wanted)
+        if job.hub.tags(target).get(tag) != commit:
+            job.hub.tag(target, tag, commit)
+        if step.record(REPOSITORY).values["created"] and not job.release.target.private:
+            job.hub.make_public(target)
+        render.write_commit(job, commit)
+        return {"commit": commit, "address": job.hub.address(target, tag), "files": len(wanted), "bytes": wanted.size}
+
+    def check(record: Record) -> str | None:
+        commit = job.hub.tags(target).get(tag) if job.hub.head(target) else None
+        if commit != record.values["commit"]:
+            return f"the tag {tag} on the Hub names {commit[:12] if commit else 'no commit'}"
+        return (
+            None
+            if job.published_commit == commit
+            else f"releases/{job.name}/release.lock.json does not name the commit"
+        )
+
+    needs = (REPOSITORY, *blobs, *quantize.names(job), validate.JUDGE, render.TASK)
+    settings: dict[str, Json] = {"repository": target.id, "tag": tag, "private": job.release.target.private}
+    return Task(COMMIT, LANE, run, needs, settings, check=check)
+
+
+def _uploads(job: Job, step: Step) -> list[Upload]:
+    """Every file of the release, under the path it has on the Hub."""
+    digests = {output.path: output.sha256 for task in quantize.names(job) for output in step.record(task).outputs}
+    paths = {quantize.in_model(path): path for path in digests}
+    digests[render.CARD] = step.record(render.TASK).sha256(render.CARD)
+    paths["README.md"] = render.CARD
+    return [
+        Upload(step.path(path), describe(step.path(path), name, known_sha256=digests[path]))
+        for name, path in sorted(paths.items())
+    ]
+
+
+def _publish(job: Job, uploads: list[Upload], wanted: Manifest) -> str:
+    """The commit at which the Hub holds exactly `wanted`: one that is there already, or a new one, proven."""
+    target, tag = _target(job), job.release.target.tag
+    tagged = job.hub.tags(target).get(tag)
+    if tagged:
+        if _difference(wanted, job.hub.manifest(target, tagged)):
+            raise HubRefused(
+                f"the tag {tag} of {target} already names commit {tagged[:12]}, which holds other files",
+                hint="A published tag never moves: raise target.tag in release.yaml.",
+            )
+        return tagged
+    head = job.hub.head(target)
+    if head is None:
+        raise HubError(f"{target} is gone", hint="Run the same command again: it creates the repository anew.")
+    there = job.hub.manifest(target, head)
+    if not _difference(wanted, there):
+        return head
+    changed = {file.path for file in wanted - there}
+    stale = [file.path for file in there if file.path not in wanted and file.path not in _THE_HUBS_OWN]
+    commit = job.hub.commit(
+        target,
+        [upload for upload in uploads if upload.file.path in changed],
+        stale,
+        parent=head,
+        message=f"{job.release.title} ({tag})",
+    )
+    if wrong := _difference(wanted, job.hub.manifest(target, commit)):
+        raise HubError(
+            f"commit {commit[:12]} of {target} does not hold what was sent: {', '.join(wrong[:5])}",
+            hint="Nothing was tagged. Run the same command again to send it anew.",
+        )
+    return commit
+
+
+def _difference(wanted: Manifest, there: Manifest) -> list[str]:
+    """Paths that differ in content, are missing, or should not be there."""
+    stale = [file.path for file in there if file.path not in wanted and file.path not in _THE_HUBS_OWN]
+    return [file.path for file in wanted - there] + stale

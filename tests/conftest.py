@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+
+# The client reads these when it is imported: before any test module does.
+os.environ["HF_HUB_DISABLE_XET"] = "1"
+os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+os.environ["CI"] = "true"
+for secret in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_ENDPOINT", "PIPELINE_WORKSPACE"):
+    os.environ.pop(secret, None)
+
+import pytest
+
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def smollm2_base(pytestconfig: pytest.Config) -> Path:
+    """The demo's trained base model as a folder, made once and kept in pytest's cache."""
+    from pipeline.rehearsal.catalogue import CATALOGUE, SMOLLM2, build
+
+    folder = Path(pytestconfig.cache.mkdir("base")) / CATALOGUE[SMOLLM2].commit
+    if not folder.exists():
+        partial = folder.with_suffix(".part")
+        shutil.rmtree(partial, ignore_errors=True)
+        build(SMOLLM2, partial)
+        partial.rename(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def seeded_hub(pytestconfig: pytest.Config) -> Path:
+    """The folder of an embedded Hub that holds the demo's base and text; tests work on copies."""
+    from pipeline.hub.local.store import Store
+    from pipeline.rehearsal.catalogue import CATALOGUE, seed
+
+    folder = Path(pytestconfig.cache.mkdir("hub"))
+    for repository in CATALOGUE:
+        seed(Store(folder), repository, folder.parent / "seed", print)
+    return folder
+
+
+@dataclass(frozen=True)
+class ReleaseRepository:
+    """A copy of this repository's releases, to run the command line in."""
+
+    root: Path
+
+    @property
+    def workspace(self) -> Path:
+        return self.root / ".pipeline"
+
+    @property
+    def hub(self) -> Path:
+        return self.workspace / "hub"
+
+    def edit(self, name: str, before: str, after: str) -> None:
+        path = self.root / "releases" / name / "release.yaml"
+        text = path.read_text()
+        assert before in text
+        path.write_text(text.replace(before, after))
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "pipeline", *arguments],
+            cwd=self.root,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def run(self, *arguments: str) -> tuple[int, str]:
+        """Exit code and everything printed."""
+        with self.start(*arguments) as process:
+            said, _ = process.communicate(timeout=600)
+            return process.returncode, said
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> ReleaseRepository:
+    return _copy(tmp_path / "repository")
+
+
+@pytest.fixture(scope="session")
+def released(tmp_path_factory: pytest.TempPathFactory, seeded_hub: Path) -> ReleaseRepository:
+    """A repository in which `pipeline release demo` ran undisturbed, on two windows of text to be quick."""
+    repository = _copy(tmp_path_factory.mktemp("released") / "repository")
+    share(seeded_hub, repository.hub)
+    repository.edit("demo", "windows: 16", "windows: 2")
+    code, said = repository.run("release", "demo")
+    assert code == 0, said
+    (repository.root / "said.txt").write_text(said)
+    return repository
+
+
+def _copy(root: Path) -> ReleaseRepository:
+    for source in (ROOT / "releases").rglob("*"):
+        if source.suffix == ".yaml" or source.name == "base.json":
+            target = root / source.relative_to(ROOT)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, target)
+    return ReleaseRepository(root)
+
+
+def share(source: Path, target: Path) -> None:
+    """A copy of a folder of files that never change in place, without their bytes."""
+    shutil.copytree(source, target, copy_function=os.link, ignore=shutil.ignore_patterns("lock", "commit.lock"))

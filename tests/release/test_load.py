@@ -1,0 +1,165 @@
+"""Release files and recipes from disk: what is read, what is refused, and in which words."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.errors import ReleaseFileError, UsageError
+from pipeline.release.load import load_recipe, load_release
+from pipeline.release.recipe import Precision, Unquantized
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "release"
+
+
+def refusal(root, name, load=load_release):
+    with pytest.raises(ReleaseFileError) as raised:
+        load(root, name)
+    return str(raised.value)
+
+
+@pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_mistake_is_answered_in_the_words_of_its_golden_file(path, repository):
+    name, kind, _ = path.name.split(".")
+    repository.recipe("mixed-5-6-8", repository.recipe_text)
+    getattr(repository, kind)(name, path.read_bytes())
+    told = refusal(repository.root, name, load_release if kind == "release" else load_recipe) + "\n"
+    golden = path.with_suffix(".txt")
+    if os.environ.get("UPDATE_GOLDEN"):
+        golden.write_text(told, "utf-8")
+    assert told == golden.read_text("utf-8"), f"{golden.name}: run again with UPDATE_GOLDEN=1 if this is meant"
+
+
+def test_a_release_comes_with_its_recipe_and_the_defaults_of_what_was_left_out(repository):
+    asked = load_release(repository.root, "small")
+    assert asked.name == "small"
+    assert asked.release.base.revision == repository.commit
+    assert (asked.release.hub, asked.release.target.shard_size) == ("huggingface", 5_000_000_000)
+    assert asked.release.thresholds.perplexity_increase == 0.1
+    assert [str(rule) for rule in asked.recipe.rules] == ["`mlp`"]
+    assert asked.recipe.otherwise == Precision(8)
+
+
+def test_problems_of_the_release_and_of_its_recipe_come_together_in_the_order_of_reading(repository):
+    text = repository.text.replace("title:", "titel:").replace("10 %", "10")
+    repository.release("small", text)
+    repository.recipe("plain", repository.recipe_text.replace("bits: 4", "bits: 7"))
+    told = refusal(repository.root, "small")
+    assert re.findall(r"^(\S+?):\d+:\d+: (\S+):", told, re.MULTILINE) == [
+        ("releases/small/release.yaml", "titel"),
+        ("releases/small/release.yaml", "thresholds.perplexity_increase"),
+        ("releases/recipes/plain.yaml", "rules[0].bits"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("written", "language"),
+    [("[no]", "no"), ('["no"]', "no"), ("['no']", "no")],
+)
+def test_the_country_of_norway_survives(repository, written, language):
+    repository.release("small", repository.text + f"language: {written}\n")
+    assert load_release(repository.root, "small").release.language == (language,)
+
+
+def test_numbers_mean_what_they_look_like(repository):
+    text = repository.text.replace("  prompts:", "  window: 012\n  windows: 0x10\n  max_tokens: +7\n  prompts:")
+    repository.release("small", text)
+    evaluate = load_release(repository.root, "small").release.evaluate
+    assert (evaluate.window, evaluate.windows, evaluate.max_tokens) == (12, 16, 7)
+
+
+def test_windows_line_ends_and_a_byte_order_mark_are_no_mistake(repository):
+    repository.release("small", b"\xef\xbb\xbf" + repository.text.replace("\n", "\r\n").encode())
+    assert load_release(repository.root, "small").release.title == "A small model"
+
+
+def test_a_flood_of_brackets_or_of_aliases_is_refused_at_once(repository):
+    bomb = "a: &a [x]\n" + "".join(f"k{n}: &k{n} [{', '.join(['*a'] * 9)}]\n" for n in range(9))
+    for text in ("[" * 200_000, "{" * 200_000, "- " * 100_000, bomb, "x" * 300_000):
+        repository.release("small", text)
+        refusal(repository.root, "small")
+
+
+def test_a_misspelt_release_or_recipe_gets_a_suggestion(repository):
+    with pytest.raises(UsageError, match=r"there is no release 'smal'; did you mean `small`\?") as raised:
+        load_release(repository.root, "smal")
+    assert raised.value.hint == "There is: small."
+    with pytest.raises(UsageError, match=r"there is no recipe 'plane'; did you mean `plain`\?"):
+        load_recipe(repository.root, "plane")
+
+
+@pytest.mark.parametrize("name", ["../small", "recipes", "small/", ".", "", "/etc", "small/../small"])
+def test_no_name_leads_out_of_the_releases(repository, name):
+    repository.release("recipes", repository.text)
+    with pytest.raises(UsageError, match="there is no release"):
+        load_release(repository.root, name)
+
+
+def test_a_release_file_that_cannot_be_read_says_why(repository):
+    (repository.root / "releases" / "odd" / "release.yaml").mkdir(parents=True)
+    assert "releases/odd/release.yaml:1:1: cannot be read: Is a directory" in refusal(repository.root, "odd")
+
+
+def test_own_rules_come_before_those_of_the_extended_recipe(repository):
+    own = "version: 2\nsummary: More.\nextends: plain\nrules:\n  - {match: attn, dtype: float16, why: Sharp.}\n"
+    repository.recipe("more", own)
+    recipe = load_recipe(repository.root, "more")
+    assert [(str(rule), rule.decision, str(rule.place)) for rule in recipe.rules] == [
+        ("`attn`", Unquantized("float16"), "releases/recipes/more.yaml:5"),
+        ("`mlp`", Precision(4), "releases/recipes/plain.yaml:4"),
+    ]
+    assert (recipe.otherwise, recipe.place.file) == (Precision(8), "releases/recipes/plain.yaml")
+    repository.recipe("more", own + "otherwise: error\n")
+    assert load_recipe(repository.root, "more").otherwise is None
+
+
+def test_a_circle_of_recipes_is_named_whole(repository):
+    for name, parent in (("one", "two"), ("two", "three"), ("three", "one")):
+        repository.recipe(name, f"version: 1\nsummary: A part.\nextends: {parent}\n")
+    assert (
+        "releases/recipes/three.yaml:3:10: extends: recipes extend each other in a circle: one > two > three > one"
+        in (refusal(repository.root, "one", load_recipe))
+    )
+
+
+def test_mistakes_of_an_extended_recipe_are_reported_at_its_own_place(repository):
+    repository.recipe("broken", "version: 1\nsumary: A part.\nextends: nowhere\n")
+    repository.recipe("child", "version: 1\nextends: broken\n")
+    told = refusal(repository.root, "child", load_recipe)
+    assert re.findall(r"^(\S+): (\w+): (.{9})", told, re.MULTILINE) == [
+        ("releases/recipes/child.yaml:1:1", "summary", "is missin"),
+        ("releases/recipes/broken.yaml:2:1", "sumary", "unknown k"),
+        ("releases/recipes/broken.yaml:3:10", "extends", "there is "),
+    ]
+
+
+AWKWARD = """\
+~ no on 012 0o7 1e999 -.inf .nan 2024-01-01 12:30 '4' [] {} [1] {a:1} !!int <<
+10% 5GB -1 1-3 error affine mxfp4 '{value}' 📦 *a &a @ ` ? - : "\\." '
+"""
+scalars = st.sampled_from(["", "9" * 5000, "{a: 1}", "!!int 3", "&a b", "10 %", *AWKWARD.split()])
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_any_value_anywhere_is_read_or_refused_in_plain_english(tmp_path_factory, data):
+    root = tmp_path_factory.getbasetemp() / "anywhere"
+    (root / "releases/recipes").mkdir(parents=True, exist_ok=True)
+    keys = ["version", "summary", "extends", "otherwise", "bits", "nonsense"]
+    inner = ["match", "layers", "mode", "bits", "group_size", "dtype", "why"]
+    top = data.draw(st.dictionaries(st.sampled_from(keys), scalars))
+    rule = data.draw(st.dictionaries(st.sampled_from(inner), scalars))
+    text = "".join(f"{key}: {value}\n" for key, value in top.items())
+    text += "rules:\n  -\n" + "".join(f"    {key}: {value}\n" for key, value in rule.items())
+    (root / "releases/recipes/any.yaml").write_text(text, "utf-8")
+    try:
+        load_recipe(root, "any")
+    except ReleaseFileError as error:
+        told = str(error)
+        assert not re.search(r"[Ii]nput|Value error|pydantic|Traceback|Field required", told)
+        assert re.match(r"releases/recipes/any\.yaml:\d+:\d+: ", told)

@@ -1,0 +1,296 @@
+"""`pipeline release demo` as a stranger runs it: a trained model, the real client, the real (embedded) Hub."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pipeline.hub.local.server import LocalHub
+from pipeline.hub.local.store import Store
+from pipeline.hub.protocol import Repository
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TARGET = Repository("demo/SmolLM2-135M-Instruct-MLX-mixed")
+REFUSED = Repository("demo/SmolLM2-135M-Instruct-MLX-2bit")
+
+
+def tree(hub: Path, repository: Repository = TARGET, revision: str = "v1") -> dict[str, str]:
+    """What the Hub shows at a revision: SHA-256 by path."""
+    store = Store(hub, readonly=True)
+    return {path: entry.sha256 for path, entry in store.tree(repository, store.resolve(repository, revision)).items()}
+
+
+def everything(folder: Path) -> dict[str, tuple[int, int]]:
+    return {
+        str(path.relative_to(folder)): (path.stat().st_size, path.stat().st_mtime_ns)
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.fixture
+def copy(released, tmp_path):
+    """The released repository, to do anything with."""
+    shutil.copytree(released.root, tmp_path / "copy", copy_function=shutil.copy2)
+    return type(released)(tmp_path / "copy")
+
+
+def test_the_tag_names_a_commit_that_holds_the_whole_release(released):
+    lock = json.loads((released.root / "releases/demo/release.lock.json").read_text())
+    published = tree(released.hub)
+    assert {file["path"]: file["sha256"] for file in lock["model"]} == {
+        path: sha256 for path, sha256 in published.items() if path not in {"README.md", ".gitattributes"}
+    }
+    assert lock["target"]["commit"] == Store(released.hub).resolve(TARGET, "v1")
+    assert {"config.json", "tokenizer.json", "LICENSE", "generation_config.json"} <= set(published)
+    assert sum(path.endswith(".safetensors") for path in published) == 4
+
+
+def test_the_release_is_visible_to_everybody_only_because_it_was_published(released):
+    assert Store(released.hub).refs(TARGET).private is False
+
+
+def test_the_card_that_was_published_is_the_one_to_review(released):
+    with (released.root / "releases/demo/README.md").open("rb") as file:
+        blob = Store(released.hub).tree(TARGET, Store(released.hub).resolve(TARGET, "v1"))["README.md"]
+        content = file.read()
+    assert len(content) == blob.size
+    assert b"base_model: demo/SmolLM2-135M-Instruct" in content
+
+
+def test_the_quality_is_that_of_the_recipe_and_not_of_chance(released):
+    evidence = json.loads((released.root / "releases/demo/evidence.json").read_text())["measurements"]
+    perplexity = {row["subject"]: row["values"]["perplexity"] for row in evidence if row["measure"] == "perplexity"}
+    assert 8 < perplexity["base"] < 20
+    assert 0.97 < perplexity["quantized"] / perplexity["base"] < 1.15
+    (said,) = [row["values"] for row in evidence if row["measure"] == "generation"]
+    assert said["passed"]
+    assert "Paris" in said["transcripts"][0]["text"]
+
+
+def test_every_tensor_is_the_one_that_mlx_lm_makes(released, smollm2_base, tmp_path):
+    import mlx.core as mx
+    from mlx_lm import convert
+
+    def same_recipe(path: str, _: object) -> dict:
+        bits = 8 if "embed" in path else 6 if "self_attn" in path else 5
+        return {"group_size": 64, "bits": bits, "mode": "affine"}
+
+    convert(str(smollm2_base), str(tmp_path / "mlx_lm"), quantize=True, quant_predicate=same_recipe)
+    ours = released.workspace / "releases/demo/model"
+    theirs: dict = {}
+    for path in (tmp_path / "mlx_lm").glob("*.safetensors"):
+        theirs |= mx.load(str(path))
+    compared = 0
+    for path in ours.glob("*.safetensors"):
+        for name, tensor in mx.load(str(path)).items():
+            other = theirs.pop(name)
+            assert tensor.dtype == other.dtype, name
+            assert mx.array_equal(tensor, other).item(), name
+            compared += 1
+    assert not theirs
+    assert compared > 600
+    config, reference = (json.loads((folder / "config.json").read_text()) for folder in (ours, tmp_path / "mlx_lm"))
+    # mlx-lm's top-level default is never used: every layer is named.
+    assert {k: v for k, v in config["quantization"].items() if isinstance(v, dict)} == {
+        k: v for k, v in reference["quantization"].items() if isinstance(v, dict)
+    }
+    assert set(config) == set(reference)
+
+
+def test_a_stranger_loads_it_from_the_hub_and_talks_to_it(released, tmp_path):
+    program = textwrap.dedent(
+        """
+        from mlx_lm import generate, load
+        model, tokenizer = load("demo/SmolLM2-135M-Instruct-MLX-mixed")
+        messages = [{"role": "user", "content": "What is the capital of France?"}]
+        prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True)
+        print(generate(model, tokenizer, prompt=prompt, max_tokens=16))
+        """
+    )
+    with LocalHub(released.hub, readonly=True) as hub:
+        clean = {k: v for k, v in os.environ.items() if not k.startswith("HF_")}
+        environment = {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path), "HF_HUB_DISABLE_XET": "1"}
+        asked = subprocess.run(
+            [sys.executable, "-c", program], env=clean | environment, capture_output=True, text=True, check=False
+        )
+    assert asked.returncode == 0, asked.stderr
+    assert "Paris" in asked.stdout
+
+
+def test_a_second_run_does_nothing_and_says_so(copy):
+    before = everything(copy.root)
+    with LocalHub(copy.hub) as hub:
+        code, said = copy.run("release", "demo")
+    assert code == 0, said
+    assert "Nothing to do" in said
+    assert sum(request.received for request in hub.requests) == 0
+    after = everything(copy.root)
+    assert {path for path in after if after[path] != before.get(path)} <= {".pipeline/hub/lock", ".pipeline/releases/demo/lock"}
+
+
+def test_a_dry_run_writes_nothing_and_sends_no_writing_request(copy):
+    copy.edit("demo", "windows: 2", "windows: 3")
+    shutil.rmtree(copy.workspace / "releases" / "demo" / "records" / "upload")
+    with LocalHub(copy.hub) as hub:
+        before = everything(copy.root)
+        code, said = copy.run("release", "demo", "--dry-run")
+        assert everything(copy.root) == before
+    assert code == 0, said
+    assert "windows 2 -> 3" in said
+    assert "has not run" in said
+    assert {request.method for request in hub.requests} <= {"GET", "HEAD"}
+
+
+def test_a_dry_run_on_a_clean_clone_needs_nothing_and_leaves_nothing(repository):
+    before = everything(repository.root)
+    code, said = repository.run("release", "demo", "--dry-run")
+    assert code == 0, said
+    assert "would run" in said
+    assert everything(repository.root) == before
+    assert not repository.workspace.exists()
+
+
+def test_status_says_what_is_done_and_what_would_run(copy):
+    code, said = copy.run("status", "demo")
+    assert code == 0
+    assert "Everything is done" in said
+    (copy.workspace / "releases/demo/model/config.json").write_text("{}")
+    code, said = copy.run("status", "demo")
+    assert code == 0
+    assert "model/config.json is missing or altered" in said
+
+
+def test_a_flipped_bit_in_the_base_is_fetched_again_and_nothing_else_is_redone(copy):
+    path = copy.workspace / "releases/demo/base/model-00002-of-00003.safetensors"
+    content = bytearray(path.read_bytes())
+    content[50_000_000] ^= 4
+    path.write_bytes(content)
+    code, said = copy.run("release", "demo")
+    assert code == 0, said
+    assert "is missing or altered" in said
+    assert re.search(r"download/base/model-00002-of-00003.safetensors: .* in ", said)
+    assert not re.search(r"quantize/model-.*: [0-9.]+ MB in", said), "what comes out as before is not made again"
+    assert tree(copy.hub)
+
+
+def test_a_changed_recipe_remakes_only_what_it_changes(copy):
+    recipe = copy.root / "releases/recipes/mixed-5-6-8.yaml"
+    recipe.write_text(recipe.read_text().replace("bits: 8", "bits: 6", 1))
+    code, said = copy.run("plan", "demo")
+    assert code == 0, said
+    assert "8 bit g64 -> 6 bit g64" in said
+    assert "9 download" not in said
+
+
+def test_a_published_tag_never_moves(copy):
+    recipe = copy.root / "releases/recipes/mixed-5-6-8.yaml"
+    recipe.write_text(recipe.read_text().replace("bits: 8", "bits: 6", 1))
+    before = tree(copy.hub)
+    code, said = copy.run("release", "demo")
+    assert code == 4, said
+    assert "raise target.tag" in said
+    assert tree(copy.hub) == before
+
+
+def test_a_refused_release_publishes_nothing(copy):
+    copy.edit("demo-refused", "windows: 16", "windows: 2")
+    code, said = copy.run("release", "demo-refused")
+    assert code == 3, said
+    assert "perplexity increase" in said
+    assert "Nothing was published" in said
+    store = Store(copy.hub)
+    assert not store.has(REFUSED, "v1")
+    assert not store.has(REFUSED) or store.refs(REFUSED).private, "nobody else can see even an empty repository"
+    assert not (copy.root / "releases/demo-refused/README.md").exists()
+
+
+def test_killed_at_ten_random_moments_the_same_command_ends_with_the_same_release(repository, released, seeded_hub):
+    from conftest import share
+
+    share(seeded_hub, repository.hub)
+    repository.edit("demo", "windows: 16", "windows: 2")
+    moments = random.Random(20)
+    redone: list[str] = []
+    for _ in range(10):
+        done = {path for path in (repository.workspace / "releases/demo/records").rglob("*.json")}
+        with repository.start("release", "demo") as process:
+            time.sleep(moments.uniform(1.5, 6))
+            process.send_signal(signal.SIGKILL)
+            said, _ = process.communicate()
+        redone += [path.stem for path in done if f"{path.stem}: done" in said]
+    code, said = repository.run("release", "demo")
+    assert code == 0, said
+    assert redone == []
+    assert tree(repository.hub) == tree(released.hub)
+
+
+def test_ctrl_c_ends_with_130_and_the_same_command_goes_on(copy):
+    shutil.rmtree(copy.workspace / "releases" / "demo")
+    with copy.start("release", "demo") as process:
+        for line in process.stdout:
+            if line.startswith("download/"):
+                break
+        process.send_signal(signal.SIGINT)
+        said = process.stdout.read()
+    assert process.returncode == 130, said
+    assert "same command" in said
+    code, said = copy.run("release", "demo", "--until", "download")
+    assert code == 0, said
+
+
+def test_two_processes_cannot_run_one_release(copy):
+    from pipeline.engine.workspace import Workspace
+
+    with LocalHub(copy.hub), Workspace(copy.workspace / "releases/demo").locked():
+        code, said = copy.run("release", "demo")
+    assert code == 2
+    assert f"pid {os.getpid()}" in said
+
+
+def test_a_rule_that_matches_nothing_is_an_error_with_its_line(repository):
+    recipe = repository.root / "releases/recipes/mixed-5-6-8.yaml"
+    recipe.write_text(recipe.read_text().replace("embed_tokens$", "embed_token$"))
+    code, said = repository.run("plan", "demo")
+    assert code == 2
+    assert re.search(r"releases/recipes/mixed-5-6-8.yaml:\d+", said)
+    assert "Traceback" not in said
+
+
+def test_the_card_is_checked_against_its_inputs(copy):
+    assert copy.run("card", "demo", "--check")[0] == 0
+    path = copy.root / "releases/demo/README.md"
+    path.write_text(path.read_text().replace("perplexity", "perplexities", 1))
+    code, said = copy.run("card", "demo", "--check")
+    assert code == 5
+    assert "--diff" in said
+    code, said = copy.run("card", "demo", "--diff")
+    assert code == 0
+    assert "-" in said
+    assert copy.run("card", "demo")[0] == 0
+    assert copy.run("card", "demo", "--check")[0] == 0
+
+
+def test_the_sizes_are_known_before_anything_is_read(released, repository):
+    code, said = repository.run("plan", "demo", "--json")
+    sizes = json.loads(said)
+    assert code == 0
+    published = released.workspace / "releases/demo/model"
+    assert {shard["name"]: shard["bytes"] for shard in sizes["shards"]} == {
+        path.name: path.stat().st_size for path in published.glob("*.safetensors")
+    }
+    assert sizes["parameters"] == 134_515_008
+    assert sum(rule["modules"] for rule in sizes["rules"]) == 211

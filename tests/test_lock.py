@@ -1,0 +1,57 @@
+"""`release.lock.json` as it is committed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from pipeline.errors import PipelineError
+from pipeline.lock import Lock, LockedBase, LockedRecipe, LockedRule, LockedTarget, TensorClass
+from pipeline.manifest import File, Manifest
+
+LOCK = Lock(
+    base=LockedBase("someone/model", "c" * 40, "d" * 64),
+    recipe=LockedRecipe("mixed", 1, "e" * 64, "error"),
+    model=Manifest((File("model.safetensors", 10, "a" * 64, "b" * 40), File("config.json", 3, "", "b" * 40))),
+    parameters=134_515_008,
+    bytes=106_000_000,
+    bits_per_weight=6.25,
+    classes=(TensorClass("mlp.up_proj", 100, "5 bit g64", 68), TensorClass("norm", 10, "bfloat16", 20)),
+    rules=(LockedRule(r"mlp\.", "", "5 bit g64", 90, "Größe zählt."),),
+    tools={"mlx": "0.32.4", "mlx-lm": "0.32.2"},
+    target=LockedTarget("someone/model-mlx", "v1", None),
+)
+
+
+def test_a_lock_reads_back_as_it_was_written():
+    published = replace(LOCK, target=replace(LOCK.target, commit="f" * 40))
+    for lock in (LOCK, published):
+        assert Lock.from_json(lock.to_json()) == lock
+        assert Lock.from_json(lock.to_json()).to_json() == lock.to_json()
+
+
+def test_a_review_sees_one_value_a_line_and_unescaped_words():
+    text = LOCK.to_json()
+    assert text.endswith("}\n")
+    assert '      "why": "Größe zählt."' in text.splitlines()
+    assert '  "parameters": 134515008,' in text.splitlines()
+    assert list(json.loads(text)) == sorted(json.loads(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "is not a lock file"),
+        ("[]", "is not a lock file"),
+        ("{}", "is not a lock file"),
+        ('{"schema": 2}', "has schema 2"),
+        (LOCK.to_json().replace('"repo"', '"repository"'), "is not a lock file"),
+        (LOCK.to_json().replace('"bits_per_weight"', '"bpw"'), "bits_per_weight"),
+    ],
+)
+def test_another_file_is_refused_with_a_hint(text, told):
+    with pytest.raises(PipelineError, match=told) as raised:
+        Lock.from_json(text)
+    assert raised.value.hint

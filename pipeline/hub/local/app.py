@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from pipeline.errors import PipelineError
-from pipeline.hub.local import cards, commits, lfs, repositories, resolve, trees
+from pipeline.hub.local import cards, commits, lfs, pages, repositories, resolve, trees
 from pipeline.hub.local.refusals import AlreadyExists, EntryNotFound, Refusal
 
 if TYPE_CHECKING:
@@ -44,7 +44,15 @@ class RequestLine:
 def hub_app(hub: Served, log: Callable[[RequestLine], None]) -> Starlette:
     """The Hub itself."""
     probe = Route("/api/local-hub", _who_serves)
-    groups = (repositories.routes, trees.routes, commits.routes, cards.routes, lfs.hub_routes, resolve.hub_routes)
+    groups = (
+        repositories.routes,
+        trees.routes,
+        commits.routes,
+        cards.routes,
+        lfs.hub_routes,
+        resolve.hub_routes,
+        pages.routes,
+    )
     return _app(hub, [probe, *(route for group in groups for route in group)], log)
 
 

@@ -16,7 +16,7 @@ import re
 import shutil
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pipeline.hub.local.attributes import GITATTRIBUTES, is_large
 from pipeline.hub.local.blobs import Blobs, make_folder
@@ -42,13 +42,12 @@ from pipeline.hub.local.refusals import (
     RepositoryNotFound,
     RevisionNotFound,
 )
+from pipeline.hub.protocol import Repository
 from pipeline.manifest import check_relative, sync_folder, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
-
-    from pipeline.hub.protocol import Repository
 
 # The Hub's rule for names, so that what is rehearsed here works there; it also keeps names inside their folder.
 _NAME = re.compile(r"(?!.*(--|\.\.))[A-Za-z0-9_]([A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?(?<!\.git)")
@@ -97,6 +96,16 @@ class Store:
         except (RepositoryNotFound, RevisionNotFound):
             return False
         return True
+
+    def repositories(self) -> list[Repository]:
+        """Every repository, models first, by name."""
+        kinds: tuple[Literal["model", "dataset"], ...] = ("model", "dataset")
+        folders = ((kind, self.root / "repositories" / f"{kind}s") for kind in kinds)
+        return [
+            Repository("/".join(path.parent.relative_to(folder).parts), kind)
+            for kind, folder in folders
+            for path in sorted(folder.glob("*/*/refs.json"))
+        ]
 
     def refs(self, repository: Repository) -> Refs:
         try:

@@ -1,0 +1,116 @@
+"""docs/release-files.md says of every key what the schema says, and its examples are valid.
+
+`UPDATE_GOLDEN=1 pytest tests/release` writes the tables anew from the schema.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Annotated, get_args, get_origin
+
+import pytest
+from pydantic.fields import FieldInfo
+
+from pipeline.errors import ReleaseFileError
+from pipeline.release import schema, written
+from pipeline.release.load import load_recipe, load_release
+from pipeline.release.recipe import assign
+
+SECTIONS = {
+    "Release": schema.Release,
+    "`base`": schema.BaseRevision,
+    "`target`": schema.Target,
+    "`evaluate`": schema.Evaluation,
+    "`evaluate.text`": schema.EvaluationText,
+    "`thresholds`": schema.Thresholds,
+    "Recipe": schema.WrittenRecipe,
+    "`rules`": schema.WrittenRule,
+    "`otherwise`": schema.Fallback,
+    "Precision": schema.Choice,
+}
+SECTION = r"^### {}\n\n(?P<text>(?:(?!\||#).*\n)*)(?P<table>(?:\|.*\n)*)"
+
+
+@pytest.fixture
+def page(shipped):
+    return shipped / "docs" / "release-files.md"
+
+
+def type_of(annotation, title=None):
+    """What a person writes, in words."""
+    if title:
+        return title
+    if get_origin(annotation) is Annotated:
+        kind, *metadata = get_args(annotation)
+        titles = [entry.title for entry in metadata if isinstance(entry, FieldInfo) and entry.title]
+        return type_of(kind, titles[-1] if titles else None)
+    if get_origin(annotation) is tuple:
+        return f"list of {type_of(get_args(annotation)[0])}"
+    if isinstance(annotation, type):
+        return "`true` or `false`" if annotation is bool else "keys"
+    kinds = [argument for argument in get_args(annotation) if argument is not type(None)]
+    if all(isinstance(kind, str) for kind in kinds):
+        return " or ".join(f"`{kind}`" for kind in kinds)
+    return type_of(kinds[0])
+
+
+def default_of(field):
+    if field.is_required():
+        return "required"
+    match field.default:
+        case None | ():
+            return ""
+        case bool():
+            return f"`{str(field.default).lower()}`"
+        case int() if field.title.startswith("size"):
+            return f"`{written.format_size(field.default)}`"
+        case value:
+            return f"`{value}`"
+
+
+def table(model):
+    inherited = {} if model is schema.Choice else schema.Choice.model_fields
+    rows = [
+        f"| `{name}` | {type_of(field.annotation, field.title)} | {default_of(field)} | {field.description} |"
+        for name, field in model.model_fields.items()
+        if not (issubclass(model, schema.Choice) and name in inherited)
+    ]
+    if issubclass(model, schema.Choice) and inherited:
+        rows.append("| | | | and the keys of a [precision](#precision) |")
+    return "\n".join(["| Key | Type | Default | Meaning |", "|---|---|---|---|", *rows]) + "\n"
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_the_page_says_of_every_key_what_the_schema_says(section, page):
+    text = page.read_text("utf-8")
+    found = re.search(SECTION.format(re.escape(section)), text, re.MULTILINE)
+    assert found, f"the page has no section {section}"
+    expected = table(SECTIONS[section])
+    if os.environ.get("UPDATE_GOLDEN"):
+        replaced = f"### {section}\n\n{found['text']}{expected}" + ("" if found["table"] else "\n")
+        page.write_text(text[: found.start()] + replaced + text[found.end() :], "utf-8")
+    else:
+        assert found["table"] == expected, "run again with UPDATE_GOLDEN=1 if the schema is as it should be"
+
+
+def test_every_part_of_the_schema_has_its_section():
+    parts = {part for part in vars(schema).values() if isinstance(part, type) and issubclass(part, schema.Written)}
+    assert parts - {schema.Written} == set(SECTIONS.values())
+
+
+def test_the_examples_on_the_page_are_valid(page, repository, llama):
+    release, recipe = re.findall(r"```yaml\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    repository.release("example", release)
+    repository.recipe("mixed-5-6-8", recipe)
+    assert load_release(repository.root, "example").release.recipe == "mixed-5-6-8"
+    assert assign(load_recipe(repository.root, "mixed-5-6-8"), llama()).counts == (1, 7, 60)
+
+
+def test_the_mistake_on_the_page_is_reported_in_those_words(page, repository):
+    [told] = re.findall(r"```text\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    head, line, caret = told.splitlines()
+    repository.release("demo", "\n" * 5 + "base:\n  revision: c0ffee12\n")
+    with pytest.raises(ReleaseFileError) as raised:
+        load_release(repository.root, "demo")
+    assert f"{head}\n{line}\n{caret}" in str(raised.value)

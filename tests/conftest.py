@@ -7,7 +7,6 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-
 # The client reads these when it is imported: before any test module does.
 os.environ["HF_HUB_DISABLE_XET"] = "1"
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
@@ -15,8 +14,7 @@ os.environ["CI"] = "true"
 for secret in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_ENDPOINT", "PIPELINE_WORKSPACE"):
     os.environ.pop(secret, None)
 
-import pytest
-
+import pytest  # noqa: E402
 
 ROOT = Path(__file__).parent.parent
 

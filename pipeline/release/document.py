@@ -16,10 +16,10 @@ import yaml
 from pipeline.release.places import Place, Problem, dotted
 
 if TYPE_CHECKING:
-    import pathlib
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
-    from pipeline.release.places import Path
+    from pipeline.release.places import KeyPath
 
 _LARGEST = 1 << 18
 _DEEPEST = 16
@@ -62,13 +62,13 @@ class Document:
 
     file: str
     value: object
-    keys: Mapping[Path, Place]
-    values: Mapping[Path, Place]
-    unquoted: Mapping[Path, str]
+    keys: Mapping[KeyPath, Place]
+    values: Mapping[KeyPath, Place]
+    unquoted: Mapping[KeyPath, str]
     problems: tuple[Problem, ...]
-    broken: frozenset[Path]
+    broken: frozenset[KeyPath]
 
-    def place(self, path: Path, *, of_key: bool = False) -> Place:
+    def place(self, path: KeyPath, *, of_key: bool = False) -> Place:
         """Where `path` is written; for something missing, what it is missing from."""
         found = (self.keys if of_key else self.values).get(path)
         outer = path
@@ -78,7 +78,7 @@ class Document:
         return replace(found or Place(self.file), path=dotted(path))
 
 
-def read(root: pathlib.Path, file: str) -> Document:
+def read(root: Path, file: str) -> Document:
     """A YAML file by its path relative to `root`; it never fails, but the document may hold nothing but problems."""
     text = _text(root, file)
     if isinstance(text, Problem):
@@ -92,7 +92,7 @@ def read(root: pathlib.Path, file: str) -> Document:
         return _unreadable(*reader.problems, _syntax_problem(file, text, error))
 
 
-def _text(root: pathlib.Path, file: str) -> str | Problem:
+def _text(root: Path, file: str) -> str | Problem:
     """The file's text with plain line ends, or why it cannot be any that a person wrote."""
     try:
         content = (root / file).read_bytes()
@@ -141,11 +141,11 @@ class _Reader:
         self.file = file
         self.lines = text.split("\n")
         self.events: Iterator[yaml.Event] = yaml.parse(text, Loader=yaml.SafeLoader)
-        self.keys: dict[Path, Place] = {}
-        self.values: dict[Path, Place] = {}
-        self.unquoted: dict[Path, str] = {}
+        self.keys: dict[KeyPath, Place] = {}
+        self.values: dict[KeyPath, Place] = {}
+        self.unquoted: dict[KeyPath, str] = {}
         self.problems: list[Problem] = []
-        self.broken: set[Path] = set()
+        self.broken: set[KeyPath] = set()
 
     def document(self) -> Document:
         value: object = None
@@ -160,17 +160,17 @@ class _Reader:
             self.file, value, self.keys, self.values, self.unquoted, tuple(self.problems), frozenset(self.broken)
         )
 
-    def _refuse(self, place: Place, what: str, broken: Path | None = None) -> None:
+    def _refuse(self, place: Place, what: str, broken: KeyPath | None = None) -> None:
         self.problems.append(Problem(place, what))
         if broken is not None:
             self.broken.add(broken)
 
-    def _place(self, event: yaml.Event, path: Path) -> Place:
+    def _place(self, event: yaml.Event, path: KeyPath) -> Place:
         mark = event.start_mark
         line, column = (mark.line, mark.column) if mark else (0, 0)
         return Place(self.file, line + 1, column + 1, dotted(path), self.lines[line])
 
-    def _value(self, event: yaml.Event, path: Path) -> object:
+    def _value(self, event: yaml.Event, path: KeyPath) -> object:
         place = self.values[path] = self._place(event, path)
         if len(path) > _DEEPEST:
             self._refuse(place, "is nested too deeply", path)
@@ -193,13 +193,13 @@ class _Reader:
                 return self._scalar(event, path)
         raise AssertionError(event)
 
-    def _sequence(self, path: Path) -> tuple[object, ...]:
+    def _sequence(self, path: KeyPath) -> tuple[object, ...]:
         items: list[object] = []
         while not isinstance(event := next(self.events), yaml.SequenceEndEvent):
             items.append(self._value(event, (*path, len(items))))
         return tuple(items)
 
-    def _mapping(self, path: Path, *, in_braces: bool) -> dict[str, object]:
+    def _mapping(self, path: KeyPath, *, in_braces: bool) -> dict[str, object]:
         values: dict[str, object] = {}
         while not isinstance(event := next(self.events), yaml.MappingEndEvent):
             key = self._key(event, path, in_braces=in_braces)
@@ -210,7 +210,7 @@ class _Reader:
                 values[key] = self._value(event, (*path, key))
         return values
 
-    def _key(self, event: yaml.Event, path: Path, *, in_braces: bool) -> str | None:
+    def _key(self, event: yaml.Event, path: KeyPath, *, in_braces: bool) -> str | None:
         """The key, or None when it was refused, its own nodes consumed."""
         place = self._place(event, path)
         if not isinstance(event, yaml.ScalarEvent):
@@ -242,7 +242,7 @@ class _Reader:
                 raise _AbandonedError
             event = next(self.events)
 
-    def _scalar(self, event: yaml.ScalarEvent, path: Path) -> object:
+    def _scalar(self, event: yaml.ScalarEvent, path: KeyPath) -> object:
         if not event.implicit[0]:
             return event.value
         value = _resolved(event.value)

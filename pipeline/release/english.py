@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
     from pydantic_core import ErrorDetails
 
-    from pipeline.release.places import Path
+    from pipeline.release.places import KeyPath
 
 
 def explain(
-    error: ValidationError, model: type[BaseModel], unquoted: Mapping[Path, str]
-) -> Iterator[tuple[Path, str, bool]]:
+    error: ValidationError, model: type[BaseModel], unquoted: Mapping[KeyPath, str]
+) -> Iterator[tuple[KeyPath, str, bool]]:
     """Each problem's path in the file, its sentence, and whether it is the key, not the value, that is wrong.
 
     unquoted: the source text of values that YAML reads as something other than text, to say what to quote.
@@ -71,7 +71,7 @@ def _or(names: list[str]) -> str:
     return f"{', '.join(most)} or {last}" if most else last
 
 
-def _known_keys(model: type[BaseModel], path: Path) -> tuple[str, ...]:
+def _known_keys(model: type[BaseModel], path: KeyPath) -> tuple[str, ...]:
     """The keys that stand beside the one at `path`."""
     for part in path[:-1]:
         if isinstance(part, str):

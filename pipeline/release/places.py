@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-Path: TypeAlias = "tuple[str | int, ...]"
+KeyPath: TypeAlias = "tuple[str | int, ...]"
 
 _WIDTH = 110
 
@@ -42,13 +42,13 @@ class Problem:
         if not place.source.strip():
             return head
         start = max(0, place.column - _WIDTH + 20)
-        shown = [_printable(character) for character in place.source[start : start + _WIDTH]]
-        caret = "".join(_blank(character) for character in shown[: place.column - 1 - start])
+        visible = [_printable(character) for character in place.source[start : start + _WIDTH]]
+        caret = "".join(_blank(character) for character in visible[: place.column - 1 - start])
         margin = f"{place.line:>5} | "
-        return f"{head}\n{margin}{''.join(shown)}\n{' ' * (len(margin) - 2)}| {caret}^"
+        return f"{head}\n{margin}{''.join(visible)}\n{' ' * (len(margin) - 2)}| {caret}^"
 
 
-def dotted(path: Path) -> str:
+def dotted(path: KeyPath) -> str:
     """`("rules", 3, "bits")` as `rules[3].bits`."""
     text = ""
     for part in path:

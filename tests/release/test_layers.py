@@ -27,6 +27,7 @@ def test_the_ranges_of_a_real_recipe():
     assert str(layers) == "1-11,15,19,50-60"
     assert [n for n in (0, 1, 11, 12, 15, 16, 49, 50, 60, 61) if n in layers] == [1, 11, 15, 50, 60]
     assert None not in layers
+    assert Layers.parse("1-3,4,6") == Layers.parse("1-4,6")
 
 
 @pytest.mark.parametrize(

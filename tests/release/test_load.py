@@ -73,6 +73,12 @@ def test_numbers_mean_what_they_look_like(repository):
     assert (evaluate.window, evaluate.windows, evaluate.max_tokens) == (12, 16, 7)
 
 
+@pytest.mark.parametrize(("word", "meaning"), [("true", True), ("True", True), ("FALSE", False), ("false", False)])
+def test_a_boolean_is_true_or_false_in_any_of_its_spellings(repository, word, meaning):
+    repository.release("small", repository.text.replace("tag: v1", f"tag: v1, private: {word}"))
+    assert load_release(repository.root, "small").release.target.private is meaning
+
+
 def test_windows_line_ends_and_a_byte_order_mark_are_no_mistake(repository):
     repository.release("small", b"\xef\xbb\xbf" + repository.text.replace("\n", "\r\n").encode())
     assert load_release(repository.root, "small").release.title == "A small model"

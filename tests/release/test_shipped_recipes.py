@@ -1,4 +1,4 @@
-"""The recipes in this repository, on the models that they are made for."""
+"""The recipes in this repository, on the models that they are made for, and the releases that use them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import math
 
 import pytest
 
-from pipeline.release.find import recipe_names
+from pipeline.release.find import recipe_names, release_names
 from pipeline.release.layers import layer_class
-from pipeline.release.load import load_recipe
+from pipeline.release.load import load_recipe, load_release
 from pipeline.release.recipe import Module, assign
 
 # The modules of Kimi K2.5 as mlx-lm names and shapes them, and the parameters that are never quantized.
@@ -49,6 +49,11 @@ def test_every_recipe_in_the_repository_loads(shipped):
     assert {"mixed-5-6-8", "uniform-2bit", "uniform-3bit-g64"} <= set(names)
     for name in names:
         assert load_recipe(shipped, name).summary
+
+
+def test_every_release_in_the_repository_loads(shipped):
+    for name in release_names(shipped):
+        assert load_release(shipped, name).name == name
 
 
 def test_the_mixed_recipe_names_every_module_of_a_small_llama(shipped, llama):

@@ -8,6 +8,8 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.hub import LOCAL_PORT
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import FrameType
@@ -22,7 +24,6 @@ exit codes:
   5    the card is not what its inputs render
   130  interrupted; the same command resumes
 """
-HUB_PORT = 8600
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -120,12 +121,12 @@ def _parser() -> argparse.ArgumentParser:
         "hub",
         "run the embedded Hub",
         "Serves what rehearsals have published, to any Hub client on this machine.",
-        f"  pipeline hub\n  HF_ENDPOINT=http://127.0.0.1:{HUB_PORT} mlx_lm.generate \\\n"
+        f"  pipeline hub\n  HF_ENDPOINT=http://127.0.0.1:{LOCAL_PORT} mlx_lm.generate \\\n"
         "      --model demo/SmolLM2-135M-Instruct-MLX-mixed --prompt 'Hello!'",
     )
     hub.set_defaults(run=_hub)
     _with_workspace(hub)
-    hub.add_argument("--port", type=int, default=HUB_PORT, help="default: %(default)s")
+    hub.add_argument("--port", type=int, default=LOCAL_PORT, help="default: %(default)s")
     return parser
 
 

@@ -13,6 +13,7 @@ from pipeline.engine.plan import plan
 from pipeline.engine.run import run
 from pipeline.errors import CardDiffers, ThresholdsMissed, UsageError
 from pipeline.hub.connect import connect
+from pipeline.hub.protocol import Repository
 from pipeline.manifest import write_atomically
 from pipeline.release.find import find_root
 from pipeline.release.load import load_release
@@ -48,6 +49,8 @@ def release(name: str, workspace: Path | None, *, until: str | None, every: bool
             console.show_verdicts(validate.verdicts(job))
             raise
         console.show_summary(_summary(job, until))
+        if job.release.hub == "local":
+            console.show_note("`pipeline hub` serves it at that address.")
     return 0
 
 
@@ -146,7 +149,7 @@ def _summary(job: Job, until: str | None) -> console.Summary:
         made = replace(
             made,
             headline=f"{job.name} is published",
-            repository=str(published.values["address"]),
+            repository=job.hub.address(Repository(job.release.target.repo), job.release.target.tag),
             tag=job.release.target.tag,
             commit=str(published.values["commit"]),
         )

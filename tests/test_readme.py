@@ -6,7 +6,8 @@ import re
 import subprocess
 from pathlib import Path
 
-from pipeline.cli import EXIT_CODES, HUB_PORT
+from pipeline.cli import EXIT_CODES
+from pipeline.hub import LOCAL_PORT
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -51,7 +52,7 @@ def test_the_exit_codes_are_those_of_the_program():
 def test_the_hub_listens_where_cards_and_readme_say():
     from pipeline.card.render import LOCAL_ENDPOINT
 
-    assert LOCAL_ENDPOINT == f"http://127.0.0.1:{HUB_PORT}"
+    assert LOCAL_ENDPOINT == f"http://127.0.0.1:{LOCAL_PORT}"
     assert LOCAL_ENDPOINT in README.read_text()
 
 

@@ -6,6 +6,8 @@ import contextlib
 import os
 from typing import TYPE_CHECKING
 
+from pipeline.hub import LOCAL_PORT
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
@@ -29,28 +31,28 @@ def connect(
     The client reads its environment when it is imported, so nothing may import it earlier.
     """
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    endpoint = os.environ.get("HF_ENDPOINT", HUGGINGFACE).rstrip("/")
+    token, shown = None, None
     with contextlib.ExitStack() as stack:
         if place == "local":
             os.environ["HF_HUB_DISABLE_XET"] = "1"
-            endpoint = stack.enter_context(_local(local_folder, writable=writable))
-            token: str | None = LOCAL_TOKEN
-        else:
-            endpoint = os.environ.get("HF_ENDPOINT", HUGGINGFACE).rstrip("/")
-            token = None
+            endpoint, shown = stack.enter_context(_local(local_folder, writable=writable))
+            token = LOCAL_TOKEN
         from pipeline.hub.huggingface import HuggingFace
         from pipeline.hub.readonly import ReadOnly
         from pipeline.hub.retry import Patient
 
-        hub: Hub = Patient(HuggingFace(endpoint, token), told=told)
+        hub: Hub = Patient(HuggingFace(endpoint, token, shown=shown), told=told)
         yield hub if writable else ReadOnly(hub)
 
 
 @contextlib.contextmanager
-def _local(folder: Path, *, writable: bool) -> Iterator[str]:
+def _local(folder: Path, *, writable: bool) -> Iterator[tuple[str, str]]:
+    """The endpoint of the embedded Hub, and the address at which it will still be found when this process has ended."""
     from pipeline.hub.local.server import LocalHub, find_running
 
     if running := find_running(folder):
-        yield running
+        yield running, running
         return
     with LocalHub(folder, readonly=not writable) as server:
-        yield server.endpoint
+        yield server.endpoint, f"http://127.0.0.1:{LOCAL_PORT}"

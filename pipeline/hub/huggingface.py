@@ -46,11 +46,13 @@ class HuggingFace:
     """`pipeline.hub.protocol.Hub` by `huggingface_hub`; one attempt a call, retries are `pipeline.hub.retry`'s.
 
     token: None takes the client's own (HF_TOKEN, or the file that `hf auth login` writes).
+    shown: the address that people are told instead of the endpoint.
     """
 
-    def __init__(self, endpoint: str, token: str | None = None) -> None:
+    def __init__(self, endpoint: str, token: str | None = None, *, shown: str | None = None) -> None:
         self.endpoint = endpoint
         self._token = token
+        self._shown = shown or endpoint
         self._api = HfApi(endpoint=endpoint, token=token)
 
     def whoami(self) -> str:
@@ -165,7 +167,7 @@ class HuggingFace:
             self._api.create_tag(repository.id, tag=name, revision=commit, repo_type=repository.kind)
 
     def address(self, repository: Repository, revision: str | None = None) -> str:
-        return f"{self.endpoint}/{repository}" + (f"/tree/{revision}" if revision else "")
+        return f"{self._shown}/{repository}" + (f"/tree/{revision}" if revision else "")
 
     @contextlib.contextmanager
     def _stream(

@@ -47,7 +47,7 @@ def _repository(job: Job) -> Task:
                 f"the tag {tag} of {target} already names commit {taken[:12]}, which this release did not make",
                 hint="Raise target.tag in release.yaml, or delete the tag on the Hub.",
             )
-        step.note(f"publishing as {account} to {job.hub.address(target)}")
+        step.note(f"publishing to {target} as {account}")
         return {"created": created}
 
     def check(_: Record) -> str | None:
@@ -85,7 +85,7 @@ def _commit(job: Job, blobs: tuple[str, ...]) -> Task:
         if step.record(REPOSITORY).values["created"] and not job.release.target.private:
             job.hub.make_public(target)
         render.write_commit(job, commit)
-        return {"commit": commit, "address": job.hub.address(target, tag), "files": len(wanted), "bytes": wanted.size}
+        return {"commit": commit, "files": len(wanted), "bytes": wanted.size}
 
     def check(record: Record) -> str | None:
         commit = job.hub.tags(target).get(tag) if job.hub.head(target) else None

@@ -52,8 +52,8 @@ def _output(task: str) -> str:
 
 def _perplexity(job: Job, subject: Subject) -> Task:
     asked = job.release.evaluate
-    text: dict[str, Json] = {"repo": asked.text.repo, "revision": asked.text.revision, "file": asked.text.file}
-    settings: dict[str, Json] = {"text": text, "window": asked.window, "windows": asked.windows}
+    source: dict[str, Json] = {"repo": asked.text.repo, "revision": asked.text.revision, "file": asked.text.file}
+    settings: dict[str, Json] = {"text": source, "window": asked.window, "windows": asked.windows}
 
     def measure(step: Step) -> Measurement:
         from pipeline.evaluate.forward import load
@@ -63,15 +63,17 @@ def _perplexity(job: Job, subject: Subject) -> Task:
         loaded = load(folder, trust_remote_code=job.release.base.trust_remote_code)
         return perplexity_measurement(
             loaded,
-            step.path(download.text_path(job)).read_text(),
+            step.path(download.text_path(job)).read_text("utf-8"),
+            asked.window,
+            asked.windows,
             subject=subject,
             weights=weights,
-            settings=settings,
+            source=source,
             advance=step.advance,
         )
 
     needs = (*_folder_tasks(job, subject), download.text_task(job))
-    return _measuring(PERPLEXITY[subject], measure, needs, settings, asked.windows * (asked.window - 1))
+    return _measuring(PERPLEXITY[subject], measure, needs, settings, asked.windows * asked.window)
 
 
 def _generation(job: Job) -> Task:

@@ -59,6 +59,10 @@ class ReleaseRepository:
     def hub(self) -> Path:
         return self.workspace / "hub"
 
+    def start_from(self, hub: Path) -> None:
+        """Give the embedded Hub a copy of `hub`; its files never change in place, so they are linked."""
+        shutil.copytree(hub, self.hub, copy_function=os.link, ignore=shutil.ignore_patterns("lock", "commit.lock"))
+
     def edit(self, name: str, before: str, after: str) -> None:
         path = self.root / "releases" / name / "release.yaml"
         text = path.read_text()
@@ -90,7 +94,7 @@ def repository(tmp_path: Path) -> ReleaseRepository:
 def released(tmp_path_factory: pytest.TempPathFactory, seeded_hub: Path) -> ReleaseRepository:
     """A repository in which `pipeline release demo` ran undisturbed, on two windows of text to be quick."""
     repository = _copy(tmp_path_factory.mktemp("released") / "repository")
-    share(seeded_hub, repository.hub)
+    repository.start_from(seeded_hub)
     repository.edit("demo", "windows: 16", "windows: 2")
     code, said = repository.run("release", "demo")
     assert code == 0, said
@@ -105,8 +109,3 @@ def _copy(root: Path) -> ReleaseRepository:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, target)
     return ReleaseRepository(root)
-
-
-def share(source: Path, target: Path) -> None:
-    """A copy of a folder of files that never change in place, without their bytes."""
-    shutil.copytree(source, target, copy_function=os.link, ignore=shutil.ignore_patterns("lock", "commit.lock"))

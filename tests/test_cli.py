@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from pipeline.cli import main
+
+HEAVY = {"mlx", "mlx_lm", "huggingface_hub", "transformers", "numpy", "pydantic", "jinja2", "rich", "yaml"}
+
+
+def test_help_loads_nothing_heavy():
+    program = "import sys; from pipeline.cli import main\ntry: main(['--help'])\nfinally: print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert not HEAVY & set(loaded.split())
+
+
+@pytest.mark.parametrize("command", ["release", "plan", "status", "card", "hub"])
+def test_every_command_teaches_by_example(command, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    assert f"pipeline {command}" in said.partition("examples:")[2]
+
+
+def test_a_wrong_command_line_exits_2(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["relaese", "demo"])
+    assert ended.value.code == 2
+    assert "release" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("release", "dmeo"), r"did you mean `demo`"),
+        (
+            ("release", "demo", "--until", "publish"),
+            r"there is no stage 'publish'\nhint: The stages are: seed, download",
+        ),
+        (("release", "demo", "--disk-window", "big"), r"--disk-window .*hint|--disk-window"),
+        (("card", "demo"), r"Run `pipeline release demo --until render` first"),
+        (("plan", "../demo"), r"there is no release"),
+    ],
+)
+def test_mistakes_end_with_2_and_what_to_do(repository, arguments, words):
+    code, said = repository.run(*arguments)
+    assert code == 2, said
+    assert re.search(words, said), said
+    assert "Traceback" not in said
+
+
+def test_outside_a_release_repository_it_says_so(tmp_path):
+    asked = subprocess.run(
+        [sys.executable, "-m", "pipeline", "plan", "demo"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert asked.returncode == 2
+    assert "there is no folder `releases`" in asked.stderr

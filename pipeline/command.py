@@ -23,7 +23,7 @@ from pipeline.stages.job import Folders, Job, open_job
 from pipeline.weights.base import weight_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from pipeline.manifest import Json
 
@@ -39,11 +39,12 @@ def size(text: str) -> int:
 
 
 def release(name: str, workspace: Path | None, *, until: str | None, every: bool, window: int | None) -> int:
-    with _opened(name, workspace, writable=True) as job, job.workspace.locked():
+    progress = console.Progress()
+    with _opened(name, workspace, writable=True, told=progress.remark) as job, job.workspace.locked():
         planned = plan(stages.tasks(job, until), job.workspace)
         console.show_plan(planned, every=every, dry_run=False)
         try:
-            with console.Progress() as progress:
+            with progress:
                 run(planned, job.workspace, progress, window=window)
         except ThresholdsMissed:
             console.show_verdicts(validate.verdicts(job))
@@ -109,10 +110,12 @@ def hub(workspace: Path | None, port: int) -> int:
 
 
 @contextlib.contextmanager
-def _opened(name: str, workspace: Path | None, *, writable: bool) -> Iterator[Job]:
+def _opened(
+    name: str, workspace: Path | None, *, writable: bool, told: Callable[[str], None] = console.show_note
+) -> Iterator[Job]:
     folders = _folders(workspace)
     asked = load_release(folders.root, name)
-    with connect(asked.release.hub, folders.hub, writable=writable, told=console.show_note) as hub:
+    with connect(asked.release.hub, folders.hub, writable=writable, told=told) as hub:
         yield open_job(asked, folders, hub, keep=writable)
 
 

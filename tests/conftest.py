@@ -10,9 +10,17 @@ from pathlib import Path
 # The client reads these when it is imported: before any test module does.
 os.environ["HF_HUB_DISABLE_XET"] = "1"
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
-os.environ["CI"] = "true"
-for secret in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_ENDPOINT", "PIPELINE_WORKSPACE"):
-    os.environ.pop(secret, None)
+# What the person who runs the tests has set must not change what they see.
+for variable in (
+    "HF_TOKEN",
+    "HUGGING_FACE_HUB_TOKEN",
+    "HF_ENDPOINT",
+    "PIPELINE_WORKSPACE",
+    "CI",
+    "NO_COLOR",
+    "FORCE_COLOR",
+):
+    os.environ.pop(variable, None)
 
 import pytest  # noqa: E402
 

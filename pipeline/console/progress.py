@@ -99,7 +99,11 @@ class Progress:
         self.tell()
 
     def noted(self, task: Task, line: str) -> None:
-        print_hanging(self._console, Text(), Text(f"{one_line(task.name)}: {one_line(line)}", style="dim"))
+        self.remark(f"{task.name}: {line}")
+
+    def remark(self, line: str) -> None:
+        """Something worth reading that belongs to no task; on the same console, so that live bars stay whole."""
+        print_hanging(self._console, Text(), Text(one_line(line), style="dim"))
 
     def finished(self, task: Task, record: Record, *, reused: bool) -> None:
         with self._lock:

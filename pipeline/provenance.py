@@ -32,7 +32,7 @@ def machine() -> dict[str, Json]:
 
 
 def repository_commit(root: Path) -> tuple[str | None, bool]:
-    """The commit that the working tree at `root` stands on, and whether files differ from it; (None, False) outside git."""
+    """The commit that the tree at `root` stands on, and whether files differ from it; (None, False) outside git."""
     from git import InvalidGitRepositoryError, Repo
 
     try:

@@ -1,0 +1,212 @@
+"""Everything that is done differently when mlx has no GPU: float32 throughout, products by numpy, windows in threads.
+
+float32, because in bfloat16 mlx's CPU quantized matmul falsifies a perplexity by 8 to 15 %, and `gather_mm` takes
+nothing else. Weights are dequantized when the model is loaded: doing it again for every token costs more than the
+whole product (1.0 ms against 0.04 ms for one token through 1536 x 576).
+
+numpy, because the BLAS in mlx's Linux wheel is the reference one: 512 x 576 by 576 x 1536 takes 360 ms in mlx and 5 ms
+in numpy's own OpenBLAS on the same two cores. For a 135M model that is 1.4 s a window of 512 tokens instead of 70 s.
+
+Threads, because OpenBLAS's own wait for one another by spinning: beside the quantizing of a release they made a window
+ten times slower. One BLAS thread a window and a window a core is faster even on an idle machine (1.4 s against 2.1 s).
+
+mlx-lm's model code is untouched: layers of the known classes get a subclass of their own class, and mlx's attention is
+replaced only while a figure is taken. What is of another class stays as it is, in float32: exact, merely slow.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import mlx.core as mx
+import numpy as np
+from mlx.nn.layers.base import Module
+from mlx.nn.layers.embedding import Embedding
+from mlx.nn.layers.linear import Linear
+from mlx.nn.layers.quantized import QuantizedEmbedding, QuantizedLinear
+from mlx.utils import tree_map
+from mlx_lm.models.switch_layers import QuantizedSwitchLinear, SwitchLinear
+from threadpoolctl import threadpool_limits
+
+from pipeline.evaluate.model import arrays
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from numpy.typing import NDArray
+
+    from pipeline.evaluate.model import Model
+
+    Floats = NDArray[np.float32]
+
+_init_module: Callable[[Module], None] = Module.__init__  # which mlx leaves untyped
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+_MOST_THREADS = 8  # each holds the logits of its own window: 0.3 GB for 512 tokens over 49,152
+_one_at_a_time = threading.Lock()
+
+
+def use_float32(model: Model) -> None:
+    """Rewrite a loaded model in place so that all its figures are computed in float32, most of them by numpy.
+
+    Needs 4 bytes a parameter; each tensor's own form is dropped as soon as its float32 form exists.
+    """
+    model.set_dtype(mx.float32)
+    model.update_modules(tree_map(_in_float32, model.leaf_modules(), is_leaf=Module.is_module))
+    for array in arrays(model):
+        mx.eval(array)
+
+
+@contextlib.contextmanager
+def fast() -> Iterator[None]:
+    """Attention by numpy and one thread a product for as long as this lasts.
+
+    One caller at a time, for mlx's attention and the number of BLAS threads are the whole process's.
+    """
+    with _one_at_a_time, threadpool_limits(1, user_api="blas"):
+        slow = mx.fast.scaled_dot_product_attention
+
+        def attention(
+            q: mx.array,
+            k: mx.array,
+            v: mx.array,
+            *,
+            scale: float,
+            mask: str | mx.array | None = None,
+            sinks: mx.array | None = None,
+        ) -> mx.array:
+            # Attention sinks are rare, and another dtype is one that the model insists on: both keep mlx's own way.
+            if sinks is None and q.dtype == k.dtype == v.dtype == mx.float32:
+                return _attend(q, k, v, scale, mask)
+            return slow(q, k, v, scale=scale, mask=mask, sinks=sinks)
+
+        replacement: Any = attention
+        mx.fast.scaled_dot_product_attention = replacement
+        try:
+            yield
+        finally:
+            mx.fast.scaled_dot_product_attention = slow
+
+
+def in_threads(function: Callable[[_Item], _Result], items: Iterable[_Item], done: Callable[[_Result], None]) -> None:
+    """`function` of every item, one core each; `done` hears of the results in order, in the caller's thread.
+
+    What `done` raises stops the rest; those under way are finished first.
+    """
+    with ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1)) as threads:
+        running = [threads.submit(function, item) for item in items]
+        try:
+            for result in running:
+                done(result.result())
+        finally:
+            threads.shutdown(cancel_futures=True)
+
+
+class _Linear(Linear):
+    def __call__(self, x: mx.array) -> mx.array:
+        y = _product(x, self["weight"])
+        return y + self["bias"] if "bias" in self else y
+
+
+class _Embedding(Embedding):
+    def as_linear(self, x: mx.array) -> mx.array:
+        return _product(x, self["weight"])
+
+
+class _SwitchLinear(SwitchLinear):
+    def __call__(self, x: mx.array, indices: mx.array, sorted_indices: bool = False) -> mx.array:
+        """`x` (..., rows, inputs), its leading axes broadcast to those of `indices` as `mx.gather_mm` does."""
+        del sorted_indices  # a promise that helps mlx only
+        chosen = np.asarray(indices)
+        tokens = np.broadcast_to(_numpy(x), (*chosen.shape, *x.shape[-2:]))
+        weight = _numpy(self["weight"])
+        y = np.empty((*chosen.shape, x.shape[-2], weight.shape[1]), np.float32)
+        for expert in np.unique(chosen):
+            here = chosen == expert
+            y[here] = tokens[here] @ weight[expert].T
+        out = mx.array(y)
+        return out + mx.expand_dims(self["bias"][indices], -2) if "bias" in self else out
+
+
+_FAST: dict[type[Module], type[Module]] = {
+    Linear: _Linear,
+    Embedding: _Embedding,
+    SwitchLinear: _SwitchLinear,
+    QuantizedLinear: _Linear,
+    QuantizedEmbedding: _Embedding,
+    QuantizedSwitchLinear: _SwitchLinear,
+}
+
+
+def _in_float32(module: Module) -> Module:
+    # Only the exact classes: a subclass may compute something else.
+    fast = _FAST.get(type(module))
+    if fast is None:
+        return module
+    new = fast.__new__(fast)
+    _init_module(new)
+    new.weight = _dequantized(module) if "scales" in module else module["weight"]
+    if "bias" in module:
+        new.bias = module["bias"]
+    return new
+
+
+def _dequantized(module: Module) -> mx.array:
+    packed, scales, overall = module["weight"], module["scales"], module.get("global_scale")
+    form = (module.group_size, module.bits, module.mode)
+    if overall is not None and overall.ndim:  # nvfp4 experts: mlx takes the overall scale of one at a time
+        each = zip(packed, scales, overall, strict=True)
+        return mx.stack([mx.dequantize(p, s, None, *form, o, mx.float32) for p, s, o in each])
+    return mx.dequantize(packed, scales, module.get("biases"), *form, overall, mx.float32)
+
+
+def _numpy(x: mx.array) -> Floats:
+    """The same memory, once computed; a float32 view, cast where a model computed in something else."""
+    return np.asarray(x.astype(mx.float32))
+
+
+def _product(x: mx.array, weight: mx.array) -> mx.array:
+    y = _numpy(x).reshape(-1, x.shape[-1]) @ _numpy(weight).T
+    return mx.array(y).reshape(*x.shape[:-1], weight.shape[0])
+
+
+def _attend(q: mx.array, k: mx.array, v: mx.array, scale: float, mask: str | mx.array | None) -> mx.array:
+    """`q` (batch, heads, length, dim) on `k` and `v`, whose fewer heads each serve a group of `q`'s, never repeated.
+
+    One group at a time, so that only its scores are in memory.
+    """
+    batch, heads, length, dim = q.shape
+    shared, keys, width = k.shape[1], k.shape[2], v.shape[3]
+    group = heads // shared
+    added = _added(mask, (batch, heads, length, keys))
+    queries = (_numpy(q) * np.float32(scale)).reshape(batch, shared, group * length, dim)
+    keyed, valued = _numpy(k), _numpy(v)
+    y = np.empty((batch, shared, group * length, width), np.float32)
+    for b, h in np.ndindex(batch, shared):
+        scores = queries[b, h] @ keyed[b, h].T
+        if added is not None:
+            by_head = scores.reshape(group, length, keys)
+            by_head += added[b, h * group : (h + 1) * group]
+        scores -= scores.max(axis=-1, keepdims=True)
+        np.exp(scores, out=scores)
+        y[b, h] = (scores @ valued[b, h]) / scores.sum(axis=-1, keepdims=True)
+    return mx.array(y.reshape(batch, heads, length, width))
+
+
+def _added(mask: str | mx.array | None, shape: tuple[int, int, int, int]) -> Floats | None:
+    """What to add to scores of `shape`: like mlx, the least float32 where attention is not allowed, never infinity."""
+    if mask is None:
+        return None
+    if isinstance(mask, str):  # "causal", the queries being the last of the keys
+        length, keys = shape[-2:]
+        allowed = np.tri(length, keys, keys - length, dtype=np.bool_)
+    elif mask.dtype == mx.bool_:
+        allowed = np.asarray(mask)
+    else:
+        return np.broadcast_to(_numpy(mask), shape)
+    added = np.where(allowed, np.float32(0), np.finfo(np.float32).min)
+    return np.broadcast_to(added, shape)

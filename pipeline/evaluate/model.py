@@ -1,0 +1,47 @@
+"""What this room asks of an mlx-lm model and of its tokenizer, whose own classes are untyped."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from mlx.utils import tree_flatten
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import mlx.core as mx
+
+
+class Model(Protocol):
+    def __call__(self, inputs: mx.array) -> mx.array: ...
+
+    def leaf_modules(self) -> dict[str, Any]: ...
+
+    def update_modules(self, modules: dict[str, Any]) -> Model: ...
+
+    def parameters(self) -> dict[str, Any]: ...
+
+    def set_dtype(self, dtype: mx.Dtype) -> None:
+        """Cast what is a float; packed weights stay as they are."""
+
+
+class Tokenizer(Protocol):
+    """An mlx-lm `TokenizerWrapper`: a transformers tokenizer that knows its chat template and stop tokens."""
+
+    has_chat_template: bool
+    think_start_tokens: Sequence[int] | None
+    think_end_tokens: Sequence[int] | None
+    all_special_ids: Sequence[int]
+
+    def __len__(self) -> int: ...
+
+    def encode(self, text: str, *, verbose: bool) -> list[int]: ...
+
+    def apply_chat_template(self, messages: list[dict[str, str]], *, add_generation_prompt: bool) -> list[int]: ...
+
+    def convert_ids_to_tokens(self, ids: int) -> str: ...
+
+
+def arrays(model: Model) -> Iterable[mx.array]:
+    """Every parameter."""
+    return [array for _, array in cast("list[tuple[str, mx.array]]", tree_flatten(model.parameters()))]

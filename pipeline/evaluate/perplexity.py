@@ -1,0 +1,81 @@
+"""How surprised a model is by pinned text: the numbers of `mlx_lm.perplexity` on the same tokens."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import mlx.core as mx
+import numpy as np
+from mlx.nn.losses import cross_entropy
+
+from pipeline.errors import ThresholdsMissed, UsageError
+from pipeline.evaluate.forward import each, logits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from pipeline.evaluate.forward import Loaded, Tokens
+    from pipeline.evaluate.model import Tokenizer
+
+    Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Perplexity:
+    """standard_error: of the perplexity itself; losses: nats of each of the `tokens` predicted, in the text's order."""
+
+    perplexity: float
+    standard_error: float
+    tokens: int
+    losses: Floats
+
+
+def windows(tokenizer: Tokenizer, text: str, window: int, count: int) -> Tokens:
+    """The first `count` consecutive windows of `window` tokens of the text, as (count, window) token ids.
+
+    The text is one document, tokenized whole with whatever the tokenizer puts in front of one; `UsageError` when it is
+    too short.
+    """
+    ids = tokenizer.encode(text, verbose=False)  # else transformers warns of a text longer than the model's context
+    if len(ids) < window * count:
+        raise UsageError(
+            f"the evaluation text has {len(ids):,} tokens; {count} windows of {window} need {window * count:,}",
+            hint="Lower `evaluate.windows` or `evaluate.window`, or choose a longer text.",
+        )
+    return np.array(ids[: window * count], np.int32).reshape(count, window)
+
+
+def measure(loaded: Loaded, tokens: Tokens, advance: Callable[[int], None]) -> Perplexity:
+    """Perplexity over windows (count, window): in each, every token but the first is predicted from those before it.
+
+    `advance` is told the predicted tokens of every batch. `ThresholdsMissed` when the model's output is no number:
+    whatever was asked, that cannot be published.
+    """
+    batches: list[Floats] = []
+
+    def losses(batch: Tokens) -> Floats:
+        targets = mx.array(batch[:, 1:])
+        return np.array(cross_entropy(logits(loaded, batch[:, :-1]), targets, reduction="none"))
+
+    def done(batch: Floats) -> None:
+        batches.append(batch.reshape(-1))
+        advance(batch.size)
+
+    each(loaded, losses, tokens, done)
+    return _summary(np.concatenate(batches))
+
+
+def _summary(losses: Floats) -> Perplexity:
+    mean = float(losses.mean(dtype=np.float64))
+    if not mean < math.log(np.finfo(np.float64).max):  # nor when it is no number
+        raise ThresholdsMissed(
+            f"the model has no perplexity: its mean loss over {losses.size:,} tokens is {mean:.3g}",
+            hint="Its weights or its quantization are broken; look at the precisions of the recipe.",
+        )
+    perplexity = math.exp(mean)
+    error = float(losses.std(ddof=1, dtype=np.float64)) / math.sqrt(losses.size)
+    return Perplexity(perplexity, perplexity * error, losses.size, losses)

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import pytest
+
+from pipeline.hub import LOCAL_PORT
+from pipeline.hub.connect import HUGGINGFACE, connect
+from pipeline.hub.local.server import LocalHub
+from pipeline.hub.protocol import Repository
+
+MODEL = Repository("demo/model")
+
+
+def test_a_rehearsal_brings_its_own_hub_and_tells_where_it_will_be_found_later(tmp_path):
+    with connect("local", tmp_path / "hub", writable=True) as hub:
+        hub.create(MODEL)
+        assert hub.whoami() == "demo"
+        assert hub.address(MODEL, "v1") == f"http://127.0.0.1:{LOCAL_PORT}/demo/model/tree/v1"
+    with connect("local", tmp_path / "hub", writable=True) as hub:
+        assert hub.head(MODEL), "what was made there is still there"
+
+
+def test_a_hub_that_runs_already_is_used(tmp_path):
+    with LocalHub(tmp_path) as running, connect("local", tmp_path, writable=True) as hub:
+        hub.create(MODEL)
+        assert hub.address(MODEL) == f"{running.endpoint}/demo/model"
+        assert any(request.path == "/api/repos/create" for request in running.requests)
+
+
+def test_looking_at_a_rehearsal_that_never_was_makes_no_folder(tmp_path):
+    with connect("local", tmp_path / "hub", writable=False) as hub:
+        assert hub.head(MODEL) is None
+        with pytest.raises(AssertionError, match="dry run"):
+            hub.create(MODEL)
+    assert not (tmp_path / "hub").exists()
+
+
+def test_without_a_word_it_is_the_real_hub(tmp_path, monkeypatch):
+    with connect("huggingface", tmp_path, writable=False) as hub:
+        assert hub.endpoint == HUGGINGFACE
+        assert hub.address(MODEL) == "https://huggingface.co/demo/model"
+    monkeypatch.setenv("HF_ENDPOINT", "https://hub.example.com/")
+    with connect("huggingface", tmp_path, writable=False) as hub:
+        assert hub.endpoint == "https://hub.example.com"

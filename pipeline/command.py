@@ -11,7 +11,7 @@ from pipeline import console, stages
 from pipeline.card import quality
 from pipeline.engine.plan import plan
 from pipeline.engine.run import run
-from pipeline.errors import CardDiffers, ThresholdsMissed, UsageError
+from pipeline.errors import CardDiffers, ThresholdsMissed, Unmeasurable, UsageError
 from pipeline.hub.connect import connect
 from pipeline.hub.protocol import Repository
 from pipeline.manifest import write_atomically
@@ -46,8 +46,9 @@ def release(name: str, workspace: Path | None, *, until: str | None, every: bool
         try:
             with progress:
                 run(planned, job.workspace, progress, window=window)
-        except ThresholdsMissed:
-            console.show_verdicts(validate.verdicts(job))
+        except ThresholdsMissed as missed:
+            if not isinstance(missed, Unmeasurable):
+                console.show_verdicts(validate.verdicts(job))
             raise
         console.show_summary(_summary(job, until))
         if job.release.hub == "local":

@@ -40,6 +40,10 @@ class ThresholdsMissed(PipelineError):
     exit_code = 3
 
 
+class Unmeasurable(ThresholdsMissed):
+    """What the result computes is no number: it is not good enough, whatever was asked."""
+
+
 class HubError(PipelineError):
     """The Hub gave no good answer; asking again later may help, and the same command resumes.
 

@@ -41,9 +41,6 @@ class Compute:
     dtype: str
     device: str
 
-    def to_json(self) -> dict[str, Json]:
-        return {"backend": self.backend, "dtype": self.dtype, "device": self.device}
-
 
 @dataclass(frozen=True)
 class Loaded:

@@ -10,7 +10,7 @@ import mlx.core as mx
 import numpy as np
 from mlx.nn.losses import cross_entropy
 
-from pipeline.errors import ThresholdsMissed, UsageError
+from pipeline.errors import Unmeasurable, UsageError
 from pipeline.evaluate.forward import each, logits
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def windows(tokenizer: Tokenizer, text: str, window: int, count: int) -> Tokens:
 def measure(loaded: Loaded, tokens: Tokens, advance: Callable[[int], None]) -> Perplexity:
     """Perplexity over windows (count, window): in each, every token but the first is predicted from those before it.
 
-    `advance` is told the predicted tokens of every batch. `ThresholdsMissed` when the model's output is no number:
+    `advance` is told the predicted tokens of every batch. `Unmeasurable` when the model's output is no number:
     whatever was asked, that cannot be published.
     """
     batches: list[Floats] = []
@@ -72,7 +72,7 @@ def measure(loaded: Loaded, tokens: Tokens, advance: Callable[[int], None]) -> P
 def _summary(losses: Floats) -> Perplexity:
     mean = float(losses.mean(dtype=np.float64))
     if not mean < math.log(np.finfo(np.float64).max):  # nor when it is no number
-        raise ThresholdsMissed(
+        raise Unmeasurable(
             f"the model has no perplexity: its mean loss over {losses.size:,} tokens is {mean:.3g}",
             hint="Its weights or its quantization are broken; look at the precisions of the recipe.",
         )

@@ -73,7 +73,7 @@ def _perplexity(job: Job, subject: Subject) -> Task:
         )
 
     needs = (*_folder_tasks(job, subject), download.text_task(job))
-    return _measuring(PERPLEXITY[subject], measure, needs, settings, asked.windows * asked.window)
+    return _measuring(PERPLEXITY[subject], measure, needs, settings, asked.windows * (asked.window - 1))
 
 
 def _generation(job: Job) -> Task:

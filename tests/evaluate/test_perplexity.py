@@ -9,7 +9,7 @@ import pytest
 from mlx_lm.perplexity import eval_ppl
 from mlx_lm.utils import load_model
 
-from pipeline.errors import Interrupted, ThresholdsMissed, UsageError
+from pipeline.errors import Interrupted, Unmeasurable, UsageError
 from pipeline.evaluate import forward
 from pipeline.evaluate.perplexity import measure, windows
 
@@ -97,7 +97,7 @@ def test_a_model_that_computes_no_numbers_cannot_be_published(random_model: Call
     head.weight[5] = value
     mx.eval(head.weight)
     tokens = np.random.default_rng(3).integers(0, 256, (2, 16), np.int32)
-    with pytest.raises(ThresholdsMissed, match="no perplexity"):
+    with pytest.raises(Unmeasurable, match="no perplexity"):
         measure(loaded, tokens, quiet)
 
 

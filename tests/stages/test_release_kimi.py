@@ -1,0 +1,122 @@
+"""A base like Kimi K2.5, tiny but with everything that makes it hard, released whole: packed INT4 experts, a nested
+config, vision tensors to drop, MLA, and a tokenizer that is remote code over a tiktoken vocabulary."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from pipeline.hub.local.server import LocalHub
+from pipeline.hub.local.store import Store
+from pipeline.hub.protocol import Repository
+
+BASE = Repository("demo/tiny-kimi")
+TARGET = Repository("demo/tiny-kimi-MLX")
+RECIPE = r"""
+version: 1
+summary: The 2.5-bit recipe of Kimi K2.5, for four narrow layers.
+rules:
+  - {match: 'lm_head$', bits: 8, why: as in the large recipe}
+  - {match: 'embed_tokens$', bits: 4, why: as in the large recipe}
+  - {match: 'self_attn\.', bits: 8, why: as in the large recipe}
+  - {match: 'shared_experts\.', bits: 8, why: as in the large recipe}
+  - {match: 'layers\.0\.mlp\.', bits: 8, why: as in the large recipe}
+  - {match: 'switch_mlp\.down_proj$', layers: '1,3', bits: 3, why: as in the large recipe}
+  - {match: 'switch_mlp\.', bits: 2, why: as in the large recipe}
+otherwise: error
+"""
+RELEASE = """
+title: Tiny Kimi
+summary: Random weights in the shape of Kimi K2.5.
+license: other
+hub: local
+base: {{repo: demo/tiny-kimi, revision: {revision}, trust_remote_code: {trust}}}
+recipe: tiny-kimi
+target: {{repo: demo/tiny-kimi-MLX, tag: v1, shard_size: 200 kB}}
+evaluate:
+  text:
+    repo: demo/wikipedia-leads
+    revision: d703d42e4509b4f02a7dc67b92a3bd729c0492a1
+    file: evaluation.txt
+    license: cc-by-sa-4.0
+    attribution: Wikipedia
+  window: 32
+  windows: 2
+  prompts: [Hello]
+  max_tokens: 8
+thresholds: {{perplexity_increase: 100 %, generation: false}}
+"""
+
+
+@pytest.fixture
+def kimi(repository, seeded_hub, tiny_kimi_base):
+    repository.start_from(seeded_hub)
+    files = {str(path.relative_to(tiny_kimi_base)): path for path in tiny_kimi_base.rglob("*") if path.is_file()}
+    revision = Store(repository.hub).import_folder(BASE, files, "tiny", "2026-01-01T00:00:00Z")
+    releases = repository.root / "releases"
+    (releases / "recipes/tiny-kimi.yaml").write_text(RECIPE)
+    (releases / "tiny-kimi").mkdir()
+    (releases / "tiny-kimi/release.yaml").write_text(RELEASE.format(revision=revision, trust="true"))
+    return repository
+
+
+def test_it_is_published_and_stock_mlx_lm_loads_it_and_generates(kimi, tmp_path):
+    code, said = kimi.run("release", "tiny-kimi")
+    assert code == 0, said
+    folder = kimi.workspace / "releases/tiny-kimi/model"
+    config = json.loads((folder / "config.json").read_text())
+    assert "quantization_config" not in config["text_config"], "what was true of the base is not true of the result"
+    experts = {path: entry["bits"] for path, entry in config["quantization"].items() if "switch_mlp" in path}
+    assert set(experts.values()) == {2, 3}
+    assert len(experts) == 9
+    published = Store(kimi.hub).tree(TARGET, Store(kimi.hub).resolve(TARGET, "v1"))
+    assert {"tiktoken.model", "chat_template.jinja", "LICENSE", "THIRD_PARTY_NOTICES.md"} <= set(published)
+    assert any(path.endswith(".py") for path in published)
+    assert not any(
+        "vision" in name for name in json.loads((folder / "model.safetensors.index.json").read_text())["weight_map"]
+    )
+
+    program = textwrap.dedent(
+        """
+        from mlx_lm import generate, load
+        model, tokenizer = load("demo/tiny-kimi-MLX", tokenizer_config={"trust_remote_code": True})
+        print(repr(generate(model, tokenizer, prompt="Hello", max_tokens=4)))
+        """
+    )
+    with LocalHub(kimi.hub, readonly=True) as hub:
+        clean = {k: v for k, v in os.environ.items() if not k.startswith("HF_")}
+        environment = {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path), "HF_HUB_DISABLE_XET": "1"}
+        asked = subprocess.run(
+            [sys.executable, "-c", program], env=clean | environment, capture_output=True, text=True, check=False
+        )
+    assert asked.returncode == 0, asked.stderr
+
+
+def test_token_ids_and_the_chat_template_are_those_of_the_base(kimi, tiny_kimi_base):
+    from mlx_lm.utils import load_tokenizer
+
+    code, said = kimi.run("release", "tiny-kimi", "--until", "quantize")
+    assert code == 0, said
+    text = "The quick brown fox, 1234 — naïve café.\n\n" * 20
+    chat = [{"role": "user", "content": "What is the capital of France?"}]
+    before, after = (
+        load_tokenizer(folder, {"trust_remote_code": True})
+        for folder in (tiny_kimi_base, kimi.workspace / "releases/tiny-kimi/model")
+    )
+    assert before.encode(text) == after.encode(text)
+    assert before.apply_chat_template(chat, tokenize=False) == after.apply_chat_template(chat, tokenize=False)
+
+
+def test_without_trust_it_is_refused_with_the_reason(kimi):
+    release = kimi.root / "releases/tiny-kimi/release.yaml"
+    release.write_text(release.read_text().replace("trust_remote_code: true", "trust_remote_code: false"))
+    code, said = kimi.run("release", "tiny-kimi")
+    assert code == 2, said
+    assert "code of its own" in said
+    assert "trust_remote_code: true" in said
+    assert not Store(kimi.hub).has(TARGET, "v1")

@@ -14,7 +14,7 @@ from pipeline.weights.families import BaseTensor
 from pipeline.weights.headers import BITS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from pipeline.manifest import Json
     from pipeline.weights.boxes import Shape
@@ -77,15 +77,19 @@ class Unpacked:
                 yield name
 
 
-def unpacked(config: Mapping[str, Json], stored: Mapping[str, BaseTensor]) -> Unpacked:
+def unpacked(
+    config: Mapping[str, Json], stored: Mapping[str, BaseTensor], own: Collection[str] = frozenset()
+) -> Unpacked:
     """The tensors of a base without its packing.
+
+    own: the parameters of the model; what it keeps packed itself stays so.
 
     `BaseModelError` for a packing that is not known, and for tensors that do not fit one another.
     """
     quantization = source_quantization(config)
     if quantization is None:
         return Unpacked(stored, {})
-    found = dict(_packings(quantization, stored))
+    found = {name: packing for name, packing in _packings(quantization, stored) if packing.scales not in own}
     hidden = {part for packing in found.values() for part in packing.stored}
     tensors = {name: tensor for name, tensor in stored.items() if name not in hidden}
     usual = Counter(tensor.dtype for tensor in stored.values() if tensor.dtype in _FLOATS)

@@ -45,12 +45,12 @@ class Node:
 
 @dataclass(frozen=True)
 class Trace:
-    """What `sanitize` makes of placeholders; the graph behind each parameter is exported when it is asked for.
+    """What `sanitize` makes of stand-ins; the graph behind each parameter is exported when it is asked for.
 
     One export of all parameters of Kimi K2.5, with its 208,550 tensors, would take 2 GB.
 
     outputs: every parameter; it has a shape and a dtype, and evaluating it is an error.
-    tensors: the names of the base's tensors in the order of their placeholders.
+    tensors: the names of the base's tensors in the order of their stand-ins.
     """
 
     outputs: Mapping[str, mx.array]
@@ -109,10 +109,26 @@ def run_sanitize(sanitize: Sanitize, weights: dict[str, mx.array]) -> dict[str, 
 
 
 def trace(sanitize: Sanitize, tensors: Mapping[str, BaseTensor]) -> Trace | None:
-    """`sanitize` applied to placeholders; None when it looks at values, or fails, and so has no graph.
+    """`sanitize` applied to stand-ins; None when it looks at values, or fails, and so has no graph."""
+    try:
+        return Trace(_applied(sanitize, tensors), tuple(tensors))
+    except (ValueError, KeyError):
+        return None
 
-    Only arrays within a running export refuse to show their values. They outlive it here, each as an endless stride
-    over one of its inputs, so that its offset tells which tensor it stands for.
+
+def looks_at_values(sanitize: Sanitize, tensors: Mapping[str, BaseTensor]) -> bool:
+    """Whether what `sanitize` does depends on more than names, shapes and dtypes."""
+    try:
+        _applied(sanitize, tensors)
+    except (ValueError, KeyError) as error:
+        return "[eval]" in str(error)
+    return False
+
+
+def _applied(sanitize: Sanitize, tensors: Mapping[str, BaseTensor]) -> dict[str, mx.array]:
+    """What `sanitize` makes of arrays that refuse to show their values, as only those within a running export do.
+
+    They outlive it here, each as an endless stride over one of its inputs: the offset tells which tensor it stands for.
     """
     inputs = {tensor.dtype: mx.zeros((1,), dtype=held_as(name, tensor)) for name, tensor in tensors.items()}
     outputs: dict[str, mx.array] = {}
@@ -127,11 +143,8 @@ def trace(sanitize: Sanitize, tensors: Mapping[str, BaseTensor]) -> Trace | None
         return []
 
     with _exportable():
-        try:
-            mx.export_function(lambda _event: None, function, *inputs.values())
-        except (ValueError, KeyError):
-            return None
-    return Trace(outputs, tuple(tensors))
+        mx.export_function(lambda _event: None, function, *inputs.values())
+    return outputs
 
 
 def _link(events: list[dict[str, Any]], tensors: Sequence[str]) -> Node:

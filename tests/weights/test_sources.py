@@ -12,6 +12,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 import tiny_kimi
+from as_mlx_lm import assert_same_bits, convert, read
 from mlx.utils import tree_flatten
 from mlx_lm import generate, load
 from mlx_lm.utils import load_model, quantize_model, save_config, save_model
@@ -50,46 +51,6 @@ def stream(base, folder, target, decisions):
     for file in side_files(base.files):
         shutil.copy(folder / file.path, target)
     return planned
-
-
-def convert(folder, target, decisions, planned):
-    """mlx-lm's own steps for the same decisions, without the tokenizer."""
-    model, config = load_model(folder, lazy=True)
-    dtype = getattr(mx, config.get("torch_dtype") or config["text_config"]["dtype"])
-    keep = getattr(model, "cast_predicate", lambda _name: True)
-    cast = {
-        name: array.astype(dtype)
-        for name, array in tree_flatten(model.parameters())
-        if keep(name) and mx.issubdtype(array.dtype, mx.floating)
-    }
-    model.load_weights(list(cast.items()), strict=False)
-    top = json.loads(planned.config)["quantization"]
-
-    def predicate(path, _module):
-        decision = decisions[path]
-        return False if isinstance(decision, Unquantized) else decision.to_json()
-
-    model, config = quantize_model(model, config, top["group_size"], top["bits"], top["mode"], False, predicate)
-    save_model(target, model)
-    save_config(config, target / "config.json")
-
-
-def read(folder) -> dict[str, mx.array]:
-    tensors: dict[str, mx.array] = {}
-    for file in folder.glob("model*.safetensors"):
-        tensors.update(mx.load(str(file)))
-    return tensors
-
-
-def assert_same_bits(ours: Mapping[str, mx.array], theirs: Mapping[str, mx.array]) -> None:
-    assert ours.keys() == theirs.keys()
-    for name, array in theirs.items():
-        assert (ours[name].dtype, ours[name].shape) == (array.dtype, array.shape), name
-        assert np.array_equal(bits_of(ours[name]), bits_of(array)), name
-
-
-def bits_of(array: mx.array) -> np.ndarray:
-    return np.array(array.reshape(-1).view(mx.uint8))
 
 
 def float32(array: mx.array) -> np.ndarray:

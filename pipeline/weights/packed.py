@@ -154,7 +154,7 @@ def _precision(quantization: Mapping[str, Json]) -> Precision:
     for key, values in wanted.items():
         if weights[0].get(key) not in values:
             raise _refused(f"compressed-tensors, {key} {weights[0].get(key)}")
-    return Precision(4, int(str(weights[0]["group_size"])))
+    return Precision(4, next(size for size in FORMATS["affine"].group_sizes if size == weights[0]["group_size"]))
 
 
 def _by_mlx(quantization: Mapping[str, Json], stored: Mapping[str, BaseTensor]) -> Iterator[tuple[str, Packing]]:
@@ -173,8 +173,9 @@ def _by_mlx(quantization: Mapping[str, Json], stored: Mapping[str, BaseTensor]) 
 def _entry(path: str, entry: Mapping[str, Json]) -> Precision:
     bits, group_size, mode = entry.get("bits"), entry.get("group_size"), entry.get("mode", "affine")
     for name, known in FORMATS.items():
-        if name == mode and bits in known.bits and group_size in known.group_sizes:
-            return Precision(int(str(bits)), int(str(group_size)), name)
+        for precision in (Precision(width, size, name) for width in known.bits for size in known.group_sizes):
+            if (precision.bits, precision.group_size, precision.mode) == (bits, group_size, mode):
+                return precision
     raise _refused(f"mlx with {bits} bits, group size {group_size}, mode {mode} ({path})")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import re
 import shutil
 from typing import TYPE_CHECKING
@@ -13,6 +14,8 @@ import numpy as np
 import pytest
 import tiny_kimi
 from as_mlx_lm import assert_same_bits, convert, read
+from hypothesis import given
+from hypothesis import strategies as st
 from mlx.utils import tree_flatten
 from mlx_lm import generate, load
 from mlx_lm.utils import load_model, quantize_model, save_config, save_model
@@ -21,7 +24,10 @@ from pipeline.errors import BaseModelError
 from pipeline.release.recipe import Precision, Unquantized
 from pipeline.weights import slabs
 from pipeline.weights.architecture import modules
+from pipeline.weights.families import BaseTensor
+from pipeline.weights.headers import BITS
 from pipeline.weights.layout import layout
+from pipeline.weights.packed import unpacked
 from pipeline.weights.quantizer import write_shard
 from pipeline.weights.side_files import side_files, write_texts
 
@@ -381,6 +387,42 @@ def test_what_cannot_be_undone_is_refused_by_name(quantization, named, tiny, rea
     with pytest.raises(BaseModelError, match=f"cannot be undone: .*{named}") as caught:
         modules(dataclasses.replace(base, config={**base.config, **quantization}))
     assert "packed by compressed-tensors" in caught.value.hint
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(0, 130) | st.floats() | st.sampled_from(["int", "mlx", "affine", "group"]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["bits", "weights", "mode"]), inner),
+    max_leaves=4,
+)
+KEYS = st.sampled_from(
+    ["quant_method", "format", "config_groups", "bits", "group_size", "mode", "a", "weight_block_size"]
+)
+METHODS = st.sampled_from(["compressed-tensors", "fp8", "mxfp4", "mlx"]) | JSON
+
+
+@given(
+    st.dictionaries(KEYS, JSON),
+    METHODS,
+    st.sampled_from([{}, compressed(), compressed(group()), {"bits": 4.0, "group_size": 64}]),
+    st.dictionaries(
+        st.sampled_from([f"a.{part}" for part in ("weight", "scales", "biases", "weight_packed", "weight_scale")]),
+        st.builds(
+            BaseTensor,
+            st.sampled_from(["U32", "BF16", "U8"]),
+            st.lists(st.sampled_from([0, 2, 8, 64])).map(tuple),
+            st.just("f"),
+        ),
+    ),
+)
+def test_no_config_does_anything_but_name_a_packing_or_be_refused(table, method, known, tensors):
+    config = {"quantization_config": {**known, "quant_method": method, **table}}
+    try:
+        found = unpacked(config, tensors)
+    except BaseModelError:
+        return
+    for name, packing in found.packings.items():
+        codes, bits = tensors[packing.codes], packing.precision.bits
+        assert math.prod(found.tensors[name].shape) * bits == math.prod(codes.shape) * BITS[codes.dtype]
 
 
 def lying(base, **change):

@@ -108,7 +108,7 @@ class Layout:
     @cached_property
     def trace(self) -> Trace | None:
         """None when the architecture's `sanitize` looks at values; then every parameter is computed whole."""
-        return trace_sanitize(sanitize_of(build_model(self.base.config)), self.source.exact)
+        return trace_sanitize(sanitize_of(build_model(self.base.config)), self.source.tensors)
 
     def graphs(self, shard: Shard) -> dict[str, Node | None]:
         """Every parameter in the shard as a graph over the base; None for those of which no slab can be built."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.errors import BaseModelError
@@ -55,18 +55,13 @@ def middle(precision: Precision) -> int:
 class Unpacked:
     """A base as its architecture's `sanitize` is given it.
 
-    tensors: by name and in order, the packed ones as they would be had they not been packed.
+    tensors: by name and in order, the packed ones as they would be had they not been packed. What is read of those is
+    float32 nonetheless: no narrower dtype holds every product of a code and a scale.
     packings: of those that are packed.
     """
 
     tensors: Mapping[str, BaseTensor]
     packings: Mapping[str, Packing]
-
-    @property
-    def exact(self) -> dict[str, BaseTensor]:
-        """The tensors as they are unpacked: no narrower dtype holds every product of a code and a scale."""
-        packed = {name: replace(self.tensors[name], dtype="F32") for name in self.packings}
-        return {**self.tensors, **packed}
 
     def stored(self, names: Iterable[str]) -> Iterator[str]:
         """The tensors of the base behind these."""

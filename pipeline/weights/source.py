@@ -128,7 +128,7 @@ def load_whole(
     wanted = set(source.stored(leaves))
     try:
         loaded = _mapped(folder, {base.tensors[name].file for name in wanted}, wanted)
-        weights = placeholders(source.exact)
+        weights = placeholders(source.tensors)
         for name in leaves:
             packing = source.packings.get(name)
             weights[name] = _whole(packing, loaded, source.tensors[name].shape) if packing else loaded[name]

@@ -24,7 +24,7 @@ CONSTANT = "Constant"
 FROM_FP8 = "FromFP8"
 _STAND_IN = "AsStrided"
 _STAND_IN_FP8 = "ErfInv"
-_PATCHING = threading.Lock()
+_EXPORTING = threading.Lock()  # mlx keeps one stack of traces for all threads
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,7 +60,8 @@ class Trace:
         """The graph of a parameter over the tensors of the base; None when mlx cannot export one of its primitives."""
         events: list[dict[str, Any]] = []
         try:
-            mx.export_function(events.append, lambda: [self.outputs[name]])
+            with _EXPORTING:
+                mx.export_function(events.append, lambda: [self.outputs[name]])
         except ValueError:
             return None
         return _link(events, self.tensors)
@@ -175,7 +176,7 @@ def _exportable() -> Iterator[None]:
 
     `contiguous` changes no value, so a trace does without it; `from_fp8` is written down as one that no model uses.
     """
-    with _PATCHING:
+    with _EXPORTING:
         contiguous, from_fp8 = mx.contiguous, mx.from_fp8
         mx.contiguous = lambda a, *_arguments, **_options: a
         mx.from_fp8 = lambda x, dtype=mx.bfloat16, **_options: mx.erfinv(x.astype(dtype))

@@ -98,6 +98,11 @@ def build_model(config: Mapping[str, Json]) -> Model:
     return model.eval()
 
 
+def parameters_of(model: Model) -> dict[str, mx.array]:
+    """By name, in mlx-lm's order."""
+    return dict(cast("list[tuple[str, mx.array]]", tree_flatten(model.parameters())))
+
+
 def sanitize_of(model: Model) -> Sanitize:
     """The architecture's own function from the tensors of a base to the parameters of the model."""
     return getattr(model, "sanitize", lambda weights: weights)

@@ -5,19 +5,18 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, TypeAlias
 
 import mlx.core as mx
 from mlx.nn.layers.quantized import quantize
-from mlx.utils import tree_flatten
 from mlx_lm.utils import compute_bits_per_weight, get_total_parameters
 
 from pipeline.errors import BaseModelError
 from pipeline.release.recipe import Precision, Unquantized
-from pipeline.weights.architecture import MX, SAFETENSORS, build_model, sanitize_of
+from pipeline.weights.architecture import MX, SAFETENSORS, build_model, model_dtype, parameters_of, sanitize_of
 from pipeline.weights.config import cast_dtype
 from pipeline.weights.packed import unpacked
-from pipeline.weights.trace import placeholders, run_sanitize
+from pipeline.weights.trace import looks_at_values, placeholders, run_sanitize
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -73,16 +72,12 @@ def convert(base: BaseModel, decisions: Mapping[str, Decision]) -> Converted:
     )
 
 
-def _arrays(model: Model) -> dict[str, mx.array]:
-    return dict(cast("list[tuple[str, mx.array]]", tree_flatten(model.parameters())))
-
-
 def _kinds(model: Model) -> dict[str, Kind]:
-    return {name: (SAFETENSORS[array.dtype], tuple(array.shape)) for name, array in _arrays(model).items()}
+    return {name: (SAFETENSORS[array.dtype], tuple(array.shape)) for name, array in parameters_of(model).items()}
 
 
 def _load(model: Model, base: BaseModel) -> None:
-    weights = run_sanitize(sanitize_of(model), placeholders(unpacked(base.config, base.tensors).tensors))
+    weights = _sanitized(model, base)
     try:
         model.load_weights(list(weights.items()), strict=True)
     except ValueError as error:
@@ -93,16 +88,33 @@ def _load(model: Model, base: BaseModel) -> None:
         ) from error
 
 
+def _sanitized(model: Model, base: BaseModel) -> dict[str, mx.array]:
+    """What `sanitize` makes of placeholders; where it looks at their values and refuses them, what it has to make."""
+    own = parameters_of(model)
+    tensors = unpacked(base.config, base.tensors, own).tensors
+    try:
+        return run_sanitize(sanitize_of(model), placeholders(tensors))
+    except BaseModelError:
+        if not looks_at_values(sanitize_of(model), tensors):
+            raise
+        dtype = getattr(mx, model_dtype(base))
+        return {name: array.astype(dtype) if _is_floating(array) else array for name, array in own.items()}
+
+
+def _is_floating(array: mx.array) -> bool:
+    return bool(mx.issubdtype(array.dtype, mx.floating))
+
+
 def _cast(model: Model, base: BaseModel, decisions: Mapping[str, Decision]) -> None:
     everywhere = cast_dtype(base.config)
     concerns = getattr(model, "cast_predicate", lambda _name: True)
     changed = []
-    for name, array in _arrays(model).items():
+    for name, array in parameters_of(model).items():
         decision = decisions.get(name.rpartition(".")[0])
         dtype = everywhere if concerns(name) else None
         if isinstance(decision, Unquantized):
             dtype = decision.dtype
-        if dtype and mx.issubdtype(array.dtype, mx.floating):
+        if dtype and _is_floating(array):
             changed.append((name, array.astype(getattr(mx, dtype))))
     model.load_weights(changed, strict=False)
 

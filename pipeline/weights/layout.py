@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.release.layers import layer_class
 from pipeline.release.recipe import Precision
-from pipeline.weights.architecture import MX, build_model, sanitize_of
+from pipeline.weights.architecture import MX, build_model, parameters_of, sanitize_of
 from pipeline.weights.base import weight_files
 from pipeline.weights.config import released
 from pipeline.weights.converted import convert
@@ -103,12 +103,12 @@ class Layout:
     @cached_property
     def source(self) -> Unpacked:
         """The base without its packing."""
-        return unpacked(self.base.config, self.base.tensors)
+        return unpacked(self.base.config, self.base.tensors, parameters_of(build_model(self.base.config)))
 
     @cached_property
     def trace(self) -> Trace | None:
         """None when the architecture's `sanitize` looks at values; then every parameter is computed whole."""
-        return trace_sanitize(sanitize_of(build_model(self.base.config)), self.source.exact)
+        return trace_sanitize(sanitize_of(build_model(self.base.config)), self.source.tensors)
 
     def graphs(self, shard: Shard) -> dict[str, Node | None]:
         """Every parameter in the shard as a graph over the base; None for those of which no slab can be built."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.errors import BaseModelError
@@ -14,7 +14,7 @@ from pipeline.weights.families import BaseTensor
 from pipeline.weights.headers import BITS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from pipeline.manifest import Json
     from pipeline.weights.boxes import Shape
@@ -55,18 +55,13 @@ def middle(precision: Precision) -> int:
 class Unpacked:
     """A base as its architecture's `sanitize` is given it.
 
-    tensors: by name and in order, the packed ones as they would be had they not been packed.
+    tensors: by name and in order, the packed ones as they would be had they not been packed. What is read of those is
+    float32 nonetheless: no narrower dtype holds every product of a code and a scale.
     packings: of those that are packed.
     """
 
     tensors: Mapping[str, BaseTensor]
     packings: Mapping[str, Packing]
-
-    @property
-    def exact(self) -> dict[str, BaseTensor]:
-        """The tensors as they are unpacked: no narrower dtype holds every product of a code and a scale."""
-        packed = {name: replace(self.tensors[name], dtype="F32") for name in self.packings}
-        return {**self.tensors, **packed}
 
     def stored(self, names: Iterable[str]) -> Iterator[str]:
         """The tensors of the base behind these."""
@@ -77,15 +72,19 @@ class Unpacked:
                 yield name
 
 
-def unpacked(config: Mapping[str, Json], stored: Mapping[str, BaseTensor]) -> Unpacked:
+def unpacked(
+    config: Mapping[str, Json], stored: Mapping[str, BaseTensor], own: Collection[str] = frozenset()
+) -> Unpacked:
     """The tensors of a base without its packing.
+
+    own: the parameters of the model; what it keeps packed itself stays so.
 
     `BaseModelError` for a packing that is not known, and for tensors that do not fit one another.
     """
     quantization = source_quantization(config)
     if quantization is None:
         return Unpacked(stored, {})
-    found = dict(_packings(quantization, stored))
+    found = {name: packing for name, packing in _packings(quantization, stored) if packing.scales not in own}
     hidden = {part for packing in found.values() for part in packing.stored}
     tensors = {name: tensor for name, tensor in stored.items() if name not in hidden}
     usual = Counter(tensor.dtype for tensor in stored.values() if tensor.dtype in _FLOATS)
@@ -150,7 +149,7 @@ def _precision(quantization: Mapping[str, Json]) -> Precision:
     for key, values in wanted.items():
         if weights[0].get(key) not in values:
             raise _refused(f"compressed-tensors, {key} {weights[0].get(key)}")
-    return Precision(4, int(str(weights[0]["group_size"])))
+    return Precision(4, next(size for size in FORMATS["affine"].group_sizes if size == weights[0]["group_size"]))
 
 
 def _by_mlx(quantization: Mapping[str, Json], stored: Mapping[str, BaseTensor]) -> Iterator[tuple[str, Packing]]:
@@ -169,8 +168,9 @@ def _by_mlx(quantization: Mapping[str, Json], stored: Mapping[str, BaseTensor]) 
 def _entry(path: str, entry: Mapping[str, Json]) -> Precision:
     bits, group_size, mode = entry.get("bits"), entry.get("group_size"), entry.get("mode", "affine")
     for name, known in FORMATS.items():
-        if name == mode and bits in known.bits and group_size in known.group_sizes:
-            return Precision(int(str(bits)), int(str(group_size)), name)
+        for precision in (Precision(width, size, name) for width in known.bits for size in known.group_sizes):
+            if (precision.bits, precision.group_size, precision.mode) == (bits, group_size, mode):
+                return precision
     raise _refused(f"mlx with {bits} bits, group size {group_size}, mode {mode} ({path})")
 
 

@@ -125,21 +125,33 @@ def load_whole(
 
     leaves: the tensors of `source` behind them. All others stay placeholders, and their files unopened.
     """
-    loaded: dict[str, mx.array] = {}
     wanted = set(source.stored(leaves))
-    for file in sorted({base.tensors[name].file for name in wanted}):
+    try:
+        loaded = _mapped(folder, {base.tensors[name].file for name in wanted}, wanted)
+        weights = placeholders(source.tensors)
+        for name in leaves:
+            packing = source.packings.get(name)
+            weights[name] = _whole(packing, loaded, source.tensors[name].shape) if packing else loaded[name]
+        outputs = run_sanitize(sanitize_of(build_model(base.config)), weights)
+        waiting = [outputs[name] for name in reversed(names)]
+        del loaded, weights, outputs
+        while waiting:
+            mx.eval(waiting[-1])
+            yield waiting.pop()
+    except RuntimeError as error:  # all that mlx says of a file that it cannot read
+        raise BaseModelError(
+            f"the base files cannot be read as planned: {error}",
+            hint="They changed while they were read; run the command again.",
+        ) from error
+
+
+def _mapped(folder: Path, files: set[str], names: set[str]) -> dict[str, mx.array]:
+    """Arrays that are read when they are evaluated."""
+    found: dict[str, mx.array] = {}
+    for file in sorted(files):
         arrays = cast("dict[str, mx.array]", mx.load(str(folder / file)))
-        loaded.update((name, arrays[name]) for name in wanted & arrays.keys())
-    weights = placeholders(source.exact)
-    for name in leaves:
-        packing = source.packings.get(name)
-        weights[name] = _whole(packing, loaded, source.tensors[name].shape) if packing else loaded[name]
-    outputs = run_sanitize(sanitize_of(build_model(base.config)), weights)
-    waiting = [outputs[name] for name in reversed(names)]
-    del arrays, loaded, weights, outputs
-    while waiting:
-        mx.eval(waiting[-1])
-        yield waiting.pop()
+        found.update((name, arrays[name]) for name in names & arrays.keys())
+    return found
 
 
 def _whole(packing: Packing, loaded: Mapping[str, mx.array], shape: Shape) -> mx.array:

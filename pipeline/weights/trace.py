@@ -24,7 +24,7 @@ CONSTANT = "Constant"
 FROM_FP8 = "FromFP8"
 _STAND_IN = "AsStrided"
 _STAND_IN_FP8 = "ErfInv"
-_PATCHING = threading.Lock()
+_EXPORTING = threading.Lock()  # mlx keeps one stack of traces for all threads
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,12 +45,12 @@ class Node:
 
 @dataclass(frozen=True)
 class Trace:
-    """What `sanitize` makes of placeholders; the graph behind each parameter is exported when it is asked for.
+    """What `sanitize` makes of stand-ins; the graph behind each parameter is exported when it is asked for.
 
     One export of all parameters of Kimi K2.5, with its 208,550 tensors, would take 2 GB.
 
     outputs: every parameter; it has a shape and a dtype, and evaluating it is an error.
-    tensors: the names of the base's tensors in the order of their placeholders.
+    tensors: the names of the base's tensors in the order of their stand-ins.
     """
 
     outputs: Mapping[str, mx.array]
@@ -60,7 +60,8 @@ class Trace:
         """The graph of a parameter over the tensors of the base; None when mlx cannot export one of its primitives."""
         events: list[dict[str, Any]] = []
         try:
-            mx.export_function(events.append, lambda: [self.outputs[name]])
+            with _EXPORTING:
+                mx.export_function(events.append, lambda: [self.outputs[name]])
         except ValueError:
             return None
         return _link(events, self.tensors)
@@ -109,10 +110,26 @@ def run_sanitize(sanitize: Sanitize, weights: dict[str, mx.array]) -> dict[str, 
 
 
 def trace(sanitize: Sanitize, tensors: Mapping[str, BaseTensor]) -> Trace | None:
-    """`sanitize` applied to placeholders; None when it looks at values, or fails, and so has no graph.
+    """`sanitize` applied to stand-ins; None when it looks at values, or fails, and so has no graph."""
+    try:
+        return Trace(_applied(sanitize, tensors), tuple(tensors))
+    except (ValueError, KeyError):
+        return None
 
-    Only arrays within a running export refuse to show their values. They outlive it here, each as an endless stride
-    over one of its inputs, so that its offset tells which tensor it stands for.
+
+def looks_at_values(sanitize: Sanitize, tensors: Mapping[str, BaseTensor]) -> bool:
+    """Whether what `sanitize` does depends on more than names, shapes and dtypes."""
+    try:
+        _applied(sanitize, tensors)
+    except (ValueError, KeyError) as error:
+        return "[eval]" in str(error)
+    return False
+
+
+def _applied(sanitize: Sanitize, tensors: Mapping[str, BaseTensor]) -> dict[str, mx.array]:
+    """What `sanitize` makes of arrays that refuse to show their values, as only those within a running export do.
+
+    They outlive it here, each as an endless stride over one of its inputs: the offset tells which tensor it stands for.
     """
     inputs = {tensor.dtype: mx.zeros((1,), dtype=held_as(name, tensor)) for name, tensor in tensors.items()}
     outputs: dict[str, mx.array] = {}
@@ -127,11 +144,8 @@ def trace(sanitize: Sanitize, tensors: Mapping[str, BaseTensor]) -> Trace | None
         return []
 
     with _exportable():
-        try:
-            mx.export_function(lambda _event: None, function, *inputs.values())
-        except (ValueError, KeyError):
-            return None
-    return Trace(outputs, tuple(tensors))
+        mx.export_function(lambda _event: None, function, *inputs.values())
+    return outputs
 
 
 def _link(events: list[dict[str, Any]], tensors: Sequence[str]) -> Node:
@@ -162,7 +176,7 @@ def _exportable() -> Iterator[None]:
 
     `contiguous` changes no value, so a trace does without it; `from_fp8` is written down as one that no model uses.
     """
-    with _PATCHING:
+    with _EXPORTING:
         contiguous, from_fp8 = mx.contiguous, mx.from_fp8
         mx.contiguous = lambda a, *_arguments, **_options: a
         mx.from_fp8 = lambda x, dtype=mx.bfloat16, **_options: mx.erfinv(x.astype(dtype))

@@ -20,6 +20,7 @@ from pipeline.weights.architecture import modules
 from pipeline.weights.layout import Layout, layout
 from pipeline.weights.quantizer import write_shard
 from pipeline.weights.side_files import write_texts
+from pipeline.weights.source import load_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -177,8 +178,9 @@ def test_the_result_does_not_depend_on_the_number_of_threads(tiny, read_folder, 
     assert len(digests) == 1
 
 
-def test_a_sanitize_that_looks_at_values_is_computed_whole(tiny, read_folder, tmp_path, monkeypatch):
-    """The architecture registers itself as mlx-lm's own do; it cannot be traced, and mlx-lm converts it nonetheless."""
+@pytest.fixture
+def looking(monkeypatch):
+    """An architecture, registered as mlx-lm's own are, whose `sanitize` looks at values, to copy a Llama into."""
     import sys
     import types
 
@@ -194,13 +196,21 @@ def test_a_sanitize_that_looks_at_values_is_computed_whole(tiny, read_folder, tm
     module = types.ModuleType("mlx_lm.models.looks_at_values")
     module.Model, module.ModelArgs = Model, llama.ModelArgs
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    folder = tmp_path / "base"
-    folder.mkdir()
-    for path in tiny("llama", files=2).iterdir():
-        (folder / path.name).write_bytes(path.read_bytes())
-    config = json.loads((folder / "config.json").read_text()) | {"model_type": "looks_at_values"}
-    (folder / "config.json").write_text(json.dumps(config))
 
+    def copy(source: Path, folder: Path) -> Path:
+        folder.mkdir()
+        for path in source.iterdir():
+            (folder / path.name).write_bytes(path.read_bytes())
+        config = json.loads((folder / "config.json").read_text()) | {"model_type": "looks_at_values"}
+        (folder / "config.json").write_text(json.dumps(config))
+        return folder
+
+    return copy
+
+
+def test_a_sanitize_that_looks_at_values_is_computed_whole(looking, tiny, read_folder, tmp_path):
+    """It cannot be traced, and mlx-lm converts it nonetheless."""
+    folder = looking(tiny("llama", files=2), tmp_path / "base")
     base = read_folder(folder)
     decisions = mixed(base)
     planned = layout(base, decisions, 20_000)
@@ -210,6 +220,33 @@ def test_a_sanitize_that_looks_at_values_is_computed_whole(tiny, read_folder, tm
     write_all(planned, folder, tmp_path / "ours")
     convert(folder, tmp_path / "theirs", decisions, planned)
     assert_same_bits(load(tmp_path / "ours"), load(tmp_path / "theirs"))
+
+
+LARGE = {"hidden_size": 512, "intermediate_size": 16384, "num_hidden_layers": 3}
+
+
+def test_what_is_computed_whole_takes_the_memory_of_one_tensor_after_the_other(looking, tiny, read_folder, tmp_path):
+    """Nine projections of 16 MB each: one that is written, one that is made, and slabs."""
+    folder = looking(tiny("llama", **LARGE), tmp_path / "base")
+    base = read_folder(folder)
+    planned = layout(base, {module.path: Precision(8, 64) for module in modules(base)}, WHOLE)
+    mx.reset_peak_memory()
+    before = mx.get_active_memory()
+    write_shard(planned, planned.shards[0], folder, tmp_path / "model.safetensors")
+    assert mx.get_peak_memory() - before < 64 << 20
+    assert planned.shards[0].size > 72 << 20
+
+
+def test_a_file_that_shrinks_while_it_is_computed_whole_is_refused(looking, tiny, read_folder, tmp_path):
+    folder = looking(tiny("llama", "F32"), tmp_path / "base")
+    base = read_folder(folder)
+    planned = layout(base, mixed(base), WHOLE)
+    arrays = load_whole(base, planned.source, ["model.norm.weight", "lm_head.weight"], frozenset(base.tensors), folder)
+    next(arrays)
+    with (folder / "model.safetensors").open("r+b") as handle:
+        handle.truncate(3000)
+    with pytest.raises(BaseModelError, match="cannot be read as planned"):
+        next(arrays)
 
 
 @pytest.fixture

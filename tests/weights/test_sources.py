@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 import shutil
@@ -12,11 +11,11 @@ import mlx.core as mx
 import numpy as np
 import pytest
 import tiny_kimi
+from as_mlx_lm import assert_same_bits, convert, read
 from mlx.utils import tree_flatten
 from mlx_lm import generate, load
 from mlx_lm.utils import load_model, quantize_model, save_config, save_model
 
-from pipeline.errors import BaseModelError
 from pipeline.release.recipe import Precision, Unquantized
 from pipeline.weights import slabs
 from pipeline.weights.architecture import modules
@@ -50,46 +49,6 @@ def stream(base, folder, target, decisions):
     for file in side_files(base.files):
         shutil.copy(folder / file.path, target)
     return planned
-
-
-def convert(folder, target, decisions, planned):
-    """mlx-lm's own steps for the same decisions, without the tokenizer."""
-    model, config = load_model(folder, lazy=True)
-    dtype = getattr(mx, config.get("torch_dtype") or config["text_config"]["dtype"])
-    keep = getattr(model, "cast_predicate", lambda _name: True)
-    cast = {
-        name: array.astype(dtype)
-        for name, array in tree_flatten(model.parameters())
-        if keep(name) and mx.issubdtype(array.dtype, mx.floating)
-    }
-    model.load_weights(list(cast.items()), strict=False)
-    top = json.loads(planned.config)["quantization"]
-
-    def predicate(path, _module):
-        decision = decisions[path]
-        return False if isinstance(decision, Unquantized) else decision.to_json()
-
-    model, config = quantize_model(model, config, top["group_size"], top["bits"], top["mode"], False, predicate)
-    save_model(target, model)
-    save_config(config, target / "config.json")
-
-
-def read(folder) -> dict[str, mx.array]:
-    tensors: dict[str, mx.array] = {}
-    for file in folder.glob("model*.safetensors"):
-        tensors.update(mx.load(str(file)))
-    return tensors
-
-
-def assert_same_bits(ours: Mapping[str, mx.array], theirs: Mapping[str, mx.array]) -> None:
-    assert ours.keys() == theirs.keys()
-    for name, array in theirs.items():
-        assert (ours[name].dtype, ours[name].shape) == (array.dtype, array.shape), name
-        assert np.array_equal(bits_of(ours[name]), bits_of(array)), name
-
-
-def bits_of(array: mx.array) -> np.ndarray:
-    return np.array(array.reshape(-1).view(mx.uint8))
 
 
 def float32(array: mx.array) -> np.ndarray:
@@ -379,83 +338,3 @@ def test_mxfp4_experts_of_gpt_oss_are_quantized_again(read_folder, tmp_path):
         assert_same_bits({name: ours[name] for name in wanted}, wanted)
     assert not planned.whole
     load_model(tmp_path / "ours")
-
-
-def group(**weights) -> dict:
-    known = {"num_bits": 4, "type": "int", "symmetric": True, "strategy": "group", "group_size": 32}
-    return {"weights": known | weights}
-
-
-def compressed(*groups, form: str = "pack-quantized") -> dict:
-    tables = {f"group_{number}": one for number, one in enumerate(groups)}
-    return {"quant_method": "compressed-tensors", "format": form, "config_groups": tables}
-
-
-@pytest.mark.parametrize(
-    ("quantization", "named"),
-    [
-        ({"quantization_config": {"quant_method": "awq", "bits": 4}}, "awq"),
-        ({"quantization_config": {"quant_method": "gptq"}}, "gptq"),
-        ({"quantization_config": {"quant_method": "bitsandbytes"}}, "bitsandbytes"),
-        ({"quantization_config": {"quantization": {"quant_algo": "NVFP4"}}}, "an unnamed method"),
-        ({"quantization_config": "odd"}, "odd"),
-        ({"quantization_config": {"quant_method": "fp8"}}, "fp8 in blocks of None"),
-        (
-            {"quantization_config": {"quant_method": "fp8", "weight_block_size": [64, 64]}},
-            r"fp8 in blocks of \[64, 64\]",
-        ),
-        ({"quantization_config": compressed(group(), form="float-quantized")}, "format float-quantized"),
-        ({"text_config": {"quantization_config": compressed(group(num_bits=8))}}, "num_bits 8"),
-        ({"quantization_config": compressed(group(symmetric=False))}, "symmetric False"),
-        ({"quantization_config": compressed(group(strategy="channel", group_size=None))}, "strategy channel"),
-        ({"quantization_config": compressed(group(group_size=48))}, "group_size 48"),
-        ({"quantization_config": compressed(group(actorder="group"))}, "actorder group"),
-        ({"quantization_config": compressed(group(type="float"))}, "type float"),
-        ({"quantization_config": compressed(group(), group(group_size=64))}, "2 groups of modules instead of one"),
-        ({"quantization_config": compressed()}, "0 groups of modules"),
-    ],
-)
-def test_what_cannot_be_undone_is_refused_by_name(quantization, named, tiny, read_folder):
-    base = read_folder(tiny("llama"))
-    with pytest.raises(BaseModelError, match=f"cannot be undone: .*{named}") as caught:
-        modules(dataclasses.replace(base, config={**base.config, **quantization}))
-    assert "packed by compressed-tensors" in caught.value.hint
-
-
-def lying(base, **change):
-    """The tiny Kimi with one packed tensor other than it says: a dtype and a shape, or None where it is absent."""
-    stem = tiny_kimi.expert_name(1, 0, "up_proj")
-    tensors = dict(base.tensors)
-    for part, kind in change.items():
-        name = f"{stem}.weight_{part}"
-        if kind is None:
-            del tensors[name]
-        else:
-            tensors[name] = dataclasses.replace(base.tensors[f"{stem}.weight_scale"], dtype=kind[0], shape=kind[1])
-    return dataclasses.replace(base, tensors=dict(sorted(tensors.items())))
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"scale": None}, "weight_packed has no .*up_proj.weight_scale"),
-        ({"scale": ("BF16", (64, 5))}, r"not packed as config.json says \(4 bit g32\)"),
-        ({"scale": ("U8", (64, 4))}, "not packed as config.json says"),
-        ({"packed": ("I32", (32, 32))}, "not packed as config.json says"),
-        ({"zero_point": ("I32", (8, 4))}, "zero points"),
-        ({"g_idx": ("I32", (128,))}, "order of groups"),
-        ({"packed": ("I32", (64, 8)), "scale": ("BF16", (64, 2))}, "All arrays must have the same shape"),
-    ],
-)
-def test_packed_tensors_that_do_not_fit_are_an_error(change, message, tiny_kimi_base, read_folder):
-    base = lying(read_folder(tiny_kimi_base), **change)
-    with pytest.raises(BaseModelError, match=message):
-        layout(base, decide(base, two_and_a_half_bits), WHOLE)
-
-
-def test_codes_that_an_architecture_would_take_for_weights_are_refused(tiny, read_folder):
-    base = read_folder(tiny("llama"))
-    name = "model.layers.0.self_attn.q_proj.weight"
-    tensors = {**base.tensors, name: dataclasses.replace(base.tensors[name], dtype="F8_E4M3")}
-    with pytest.raises(BaseModelError, match=r"self_attn\.q_proj is stored as U8"):
-        layout(dataclasses.replace(base, tensors=tensors), decide(base, lambda _path: Unquantized("bfloat16")), WHOLE)

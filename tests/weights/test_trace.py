@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.errors import BaseModelError
 from pipeline.weights.families import BaseTensor
-from pipeline.weights.trace import CONSTANT, LEAF, leaves, placeholders, run_sanitize, trace
+from pipeline.weights.trace import CONSTANT, LEAF, leaves, looks_at_values, placeholders, run_sanitize, trace
 
 TENSORS = {name: BaseTensor("BF16", (4, 8), "file") for name in ("a", "b", "c")}
 
@@ -46,7 +46,11 @@ def test_nothing_is_evaluated():
 
 
 def test_a_sanitize_that_looks_at_values_has_no_trace():
-    assert trace(lambda w: {"a": w["a"] + int(mx.any(w["b"]).item())}, TENSORS) is None
+    def look(weights):
+        return {"a": weights["a"] + int(mx.any(weights["b"]).item())}
+
+    assert trace(look, TENSORS) is None
+    assert looks_at_values(look, TENSORS)
 
 
 def test_contiguous_is_itself_again_afterwards():
@@ -64,6 +68,7 @@ def test_what_sanitize_misses_or_refuses_is_said():
 
     for sanitize, message in ((miss, r"lacks layers\.0\.weight"), (refuse, r"signs must be -1 or \+1")):
         assert trace(sanitize, TENSORS) is None
+        assert not looks_at_values(sanitize, TENSORS)
         with pytest.raises(BaseModelError, match=message):
             run_sanitize(sanitize, placeholders(TENSORS))
 

@@ -11,7 +11,7 @@ from mlx_lm.utils import _get_classes
 
 from pipeline.errors import BaseModelError
 from pipeline.release.recipe import FORMATS, Module, Precision, Unquantized
-from pipeline.weights.config import cast_dtype, source_quantization
+from pipeline.weights.config import cast_dtype, packed_bits, source_quantization
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -75,7 +75,7 @@ class Wish(TypedDict, total=False):
 
 def build_model(config: Mapping[str, Json]) -> Model:
     """The model with lazy parameters that nobody has to evaluate; `BaseModelError` when mlx-lm has no such model."""
-    if quantized := source_quantization(config):
+    if (quantized := source_quantization(config)) and packed_bits(config) is None:
         raise BaseModelError(
             f"the base model is quantized already ({quantized})",
             hint="Name the unquantized model as the base; packed sources cannot be quantized again yet.",

@@ -49,6 +49,22 @@ def source_quantization(config: Mapping[str, Json]) -> str | None:
     return None
 
 
+def packed_bits(config: Mapping[str, Json]) -> int | None:
+    """Bits of a weight in a base that compressed-tensors packed into 32-bit words; None for every other base."""
+    text_config = config.get("text_config")
+    tables = (config, text_config if isinstance(text_config, dict) else {})
+    for quantization in (table.get("quantization_config") for table in tables):
+        if isinstance(quantization, dict) and quantization.get("quant_method") == "compressed-tensors":
+            groups = quantization.get("config_groups")
+            if quantization.get("format") != "pack-quantized" or not isinstance(groups, dict):
+                return None
+            weights = [group.get("weights") for group in groups.values() if isinstance(group, dict)]
+            bits = {found.get("num_bits") for found in weights if isinstance(found, dict)}
+            if len(bits) == 1 and isinstance(only := bits.pop(), int) and only in {2, 4, 8}:
+                return only
+    return None
+
+
 def released(config: Mapping[str, Json], quantization: dict[str, Json], *, keep_vision: bool) -> str:
     """The text of a quantized model's config.json: the base's, with what `quantization` says instead of its own."""
     table = {key: value for key, value in config.items() if key not in {"_name_or_path", "quantization"}}

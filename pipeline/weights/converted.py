@@ -14,9 +14,9 @@ from mlx_lm.utils import compute_bits_per_weight, get_total_parameters
 
 from pipeline.errors import BaseModelError
 from pipeline.release.recipe import Precision, Unquantized
-from pipeline.weights.architecture import SAFETENSORS, build_model, sanitize_of
+from pipeline.weights.architecture import MX, SAFETENSORS, build_model
 from pipeline.weights.config import cast_dtype
-from pipeline.weights.trace import Trace, placeholders, run_sanitize, trace
+from pipeline.weights.origins import origins
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pipeline.weights.architecture import Model
     from pipeline.weights.base import BaseModel
     from pipeline.weights.boxes import Shape
+    from pipeline.weights.origins import Origin
 
 Kind: TypeAlias = "tuple[str, Shape]"
 """The dtype, in the words of safetensors, and the shape of a tensor."""
@@ -46,7 +47,7 @@ class Converted:
     keeps_vision: whether the model has a vision tower, which config.json then goes on describing.
     """
 
-    trace: Trace | None = field(repr=False)
+    origins: Mapping[str, Origin] = field(repr=False)
     parameters: Mapping[str, Kind]
     tensors: Mapping[str, Kind]
     quantization: dict[str, Json]
@@ -58,13 +59,13 @@ class Converted:
 def convert(base: BaseModel, decisions: Mapping[str, Decision]) -> Converted:
     """Load, cast and quantize placeholders; `BaseModelError` when the tensors do not fit the architecture."""
     model = build_model(base.config)
-    traced = trace(sanitize_of(model), base.tensors)
-    _load(model, base, traced)
+    made = origins(model, base, _arrays(model).keys())
+    _load(model, base, made)
     _cast(model, base, decisions)
     parameters = _kinds(model)
     quantization = _quantize(model, decisions, parameters)
     return Converted(
-        trace=traced,
+        origins=made,
         parameters=parameters,
         tensors=_kinds(model),
         quantization=quantization,
@@ -82,13 +83,10 @@ def _kinds(model: Model) -> dict[str, Kind]:
     return {name: (SAFETENSORS[array.dtype], tuple(array.shape)) for name, array in _arrays(model).items()}
 
 
-def _load(model: Model, base: BaseModel, traced: Trace | None) -> None:
-    if traced is None:
-        weights = run_sanitize(sanitize_of(model), placeholders(base.tensors))
-    else:
-        weights = {name: mx.zeros(node.shape, dtype=node.dtype) for name, node in traced.outputs.items()}
+def _load(model: Model, base: BaseModel, made: Mapping[str, Origin]) -> None:
+    weights = [(name, mx.zeros(origin.shape, dtype=MX[origin.dtype])) for name, origin in made.items()]
     try:
-        model.load_weights(list(weights.items()), strict=True)
+        model.load_weights(weights, strict=True)
     except ValueError as error:
         message = " ".join(str(error).split())
         raise BaseModelError(

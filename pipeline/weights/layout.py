@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pipeline.release.layers import layer_class
 from pipeline.release.recipe import Precision
-from pipeline.weights.architecture import MX
-from pipeline.weights.base import weight_files
+from pipeline.weights.architecture import MX, build_model, sanitize_of
 from pipeline.weights.config import released
 from pipeline.weights.converted import convert
 from pipeline.weights.shards import arrange, divide, index_json, nbytes, shard_name
-from pipeline.weights.slabs import can_slice
+from pipeline.weights.trace import trace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -86,7 +86,6 @@ class Layout:
     nbytes: of all tensors, headers not counted; parameters, bits_per_weight: as mlx-lm counts them.
     config, index: the texts of config.json and model.safetensors.index.json.
     whole: parameters that cannot be computed in slabs and take the memory of the whole tensor.
-    trace: None when the architecture's `sanitize` looks at values; then every parameter is whole.
     """
 
     base: BaseModel
@@ -98,13 +97,19 @@ class Layout:
     config: str = field(repr=False)
     index: str = field(repr=False)
     whole: frozenset[str]
-    trace: Trace | None = field(repr=False)
+
+    @cached_property
+    def trace(self) -> Trace | None:
+        """How to make the parameters, for the building: a plan does without.
+
+        None when the architecture's `sanitize` looks at values; then every parameter is whole.
+        """
+        return trace(sanitize_of(build_model(self.base.config)), self.base.tensors)
 
 
 def layout(base: BaseModel, decisions: Mapping[str, Decision], shard_size: int) -> Layout:
     """Plan the quantization of `base`; `decisions` by module path, as `assign` makes them, `shard_size` in bytes."""
     converted = convert(base, decisions)
-    trace = converted.trace
     names = list(converted.tensors)
     ranges = divide([nbytes(*kind) for kind in converted.tensors.values()], shard_size)
     shards: list[Shard] = []
@@ -113,7 +118,7 @@ def layout(base: BaseModel, decisions: Mapping[str, Decision], shard_size: int) 
         held = names[part.start : part.stop]
         header, tensors = arrange(file, [(name, *converted.tensors[name]) for name in held])
         pieces = _pieces(held, {tensor.name: tensor for tensor in tensors}, decisions, converted)
-        shards.append(Shard(file, header, tensors, pieces, _needs(base, trace, pieces)))
+        shards.append(Shard(file, header, tensors, pieces, _needs(converted, pieces)))
     total = sum(nbytes(*kind) for kind in converted.tensors.values())
     return Layout(
         base=base,
@@ -128,8 +133,7 @@ def layout(base: BaseModel, decisions: Mapping[str, Decision], shard_size: int) 
             total_size=total,
             total_parameters=converted.total_parameters,
         ),
-        whole=frozenset(name for name in converted.parameters if not trace or not can_slice(trace.outputs[name])),
-        trace=trace,
+        whole=frozenset(name for name in converted.parameters if converted.origins[name].whole),
     )
 
 
@@ -151,10 +155,8 @@ def _pieces(
     return tuple(pieces.values())
 
 
-def _needs(base: BaseModel, trace: Trace | None, pieces: Sequence[Piece]) -> frozenset[str]:
-    if trace is None:
-        return frozenset(weight_files(base.files))
-    return frozenset(base.tensors[leaf].file for piece in pieces for leaf in trace.leaves(piece.parameter))
+def _needs(converted: Converted, pieces: Sequence[Piece]) -> frozenset[str]:
+    return frozenset[str]().union(*(converted.origins[piece.parameter].files for piece in pieces))
 
 
 def _classes(shards: Sequence[Shard]) -> tuple[TensorClass, ...]:

@@ -1,0 +1,131 @@
+"""What one layer of each kind tells of all of them is what a trace of everything finds."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from pipeline.weights import origins as room
+from pipeline.weights.architecture import SAFETENSORS, build_model, modules, sanitize_of
+from pipeline.weights.converted import _arrays
+from pipeline.weights.families import BaseTensor
+from pipeline.weights.layout import layout
+from pipeline.weights.origins import origins
+from pipeline.weights.slabs import can_slice
+from pipeline.weights.trace import trace
+
+ARCHITECTURES = ["llama", "llama-tied", "gemma", "qwen3_moe", "deepseek_v3", "gpt2", "baichuan_m1"]
+LAYERS = {"gpt2": "n_layer"}
+
+
+@pytest.fixture
+def traced(monkeypatch):
+    """How many tensors each trace was given."""
+    counts: list[int] = []
+
+    def count(sanitize, tensors):
+        counts.append(len(tensors))
+        return trace(sanitize, tensors)
+
+    monkeypatch.setattr(room, "trace", count)
+    return counts
+
+
+def found(base):
+    model = build_model(base.config)
+    return origins(model, base, _arrays(model).keys())
+
+
+def expected(base):
+    everything = trace(sanitize_of(build_model(base.config)), base.tensors)
+    return {
+        name: (
+            SAFETENSORS[node.dtype],
+            node.shape,
+            frozenset(base.tensors[leaf].file for leaf in everything.leaves(name)),
+            not can_slice(node),
+        )
+        for name, node in everything.outputs.items()
+    }
+
+
+def as_tuples(known):
+    return {name: dataclasses.astuple(origin) for name, origin in known.items()}
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("files", [1, 3])
+def test_one_layer_of_each_kind_tells_of_all(name, files, tiny, read_folder, traced):
+    base = read_folder(tiny(name, files=files, **{LAYERS.get(name, "num_hidden_layers"): 5}))
+    assert as_tuples(found(base)) == expected(base)
+    assert len(traced) == 1
+    assert traced[0] < len(base.tensors)
+
+
+def test_a_dtype_that_only_some_layers_have_is_kept(tiny, read_folder):
+    base = read_folder(tiny("llama", num_hidden_layers=4))
+    changed = "model.layers.2.self_attn.q_proj.weight"
+    tensors = {**base.tensors, changed: dataclasses.replace(base.tensors[changed], dtype="F32")}
+    known = found(dataclasses.replace(base, tensors=tensors))
+    assert {name for name, origin in known.items() if origin.dtype == "F32"} == {changed}
+
+
+def test_what_stays_in_float32_through_the_cast_is_planned_so(tiny, read_folder):
+    base = read_folder(tiny("deepseek_v3", num_hidden_layers=4))
+    planned = layout(base, {}, 1 << 30)
+    kinds = {tensor.name: tensor.dtype for shard in planned.shards for tensor in shard.tensors}
+    wide = {name for name, dtype in kinds.items() if dtype == "F32"}
+    assert wide == {f"model.layers.{layer}.mlp.gate.e_score_correction_bias" for layer in (1, 2, 3)}
+
+
+@pytest.mark.parametrize("mixed", ["model.layers.0.self_attn.q_proj.weight", "model.layers.1.self_attn.q_proj.weight"])
+def test_a_sanitize_that_mixes_layers_is_traced_whole(mixed, tiny, read_folder, traced, monkeypatch):
+    from mlx_lm.models import llama
+
+    def reversed_layers(self, weights):
+        """Gives every layer the query weights of its mirror image, so that no layer tells of another."""
+        last = self.args.num_hidden_layers - 1
+        name = "model.layers.{}.self_attn.q_proj.weight".format
+        taken = {layer: weights[name(layer)] for layer in range(last + 1)}
+        return {**weights, **{name(layer): array for layer, array in ((last - n, a) for n, a in taken.items())}}
+
+    monkeypatch.setattr(llama.Model, "sanitize", reversed_layers)
+    base = read_folder(tiny("llama", files=3, num_hidden_layers=4))
+    known = found(base)
+    other = mixed.replace("0", "3") if "0" in mixed else mixed.replace("1", "2")
+    assert known[mixed].files == {base.tensors[other].file}
+    assert traced[-1] == len(base.tensors)
+
+
+def pack(base, experts):
+    """The same base with its experts packed as compressed-tensors does: four bits, eight weights in an integer."""
+    tensors = {}
+    for name, tensor in base.tensors.items():
+        if not experts(name):
+            tensors[name] = tensor
+            continue
+        (rows, columns), stem = tensor.shape, name.removesuffix("weight")
+        tensors[f"{stem}weight_packed"] = BaseTensor("I32", (rows, columns // 8), tensor.file)
+        tensors[f"{stem}weight_scale"] = BaseTensor("BF16", (rows, columns // 32), "model-scales.safetensors")
+        tensors[f"{stem}weight_shape"] = BaseTensor("I32", (2,), tensor.file)
+    weights = {"num_bits": 4, "group_size": 32, "symmetric": True, "type": "int"}
+    quantization = {
+        "quant_method": "compressed-tensors",
+        "format": "pack-quantized",
+        "config_groups": {"group_0": {"weights": weights}},
+    }
+    config = {**base.config, "quantization_config": quantization}
+    return dataclasses.replace(base, config=config, tensors=dict(sorted(tensors.items())))
+
+
+def test_packed_experts_are_planned_as_what_they_stand_for(tiny, read_folder):
+    base = read_folder(tiny("deepseek_v3", num_hidden_layers=4))
+    packed = pack(base, lambda name: ".experts." in name)
+    assert len(packed.tensors) > len(base.tensors)
+    plain, planned = ({module.path: module.shape for module in modules(each)} for each in (base, packed))
+    assert plain == planned
+    one, other = (layout(each, {}, 1 << 30) for each in (base, packed))
+    assert [shard.tensors for shard in one.shards] == [shard.tensors for shard in other.shards]
+    expert = found(packed)["model.layers.2.mlp.switch_mlp.up_proj.weight"]
+    assert expert.files == {"model.safetensors", "model-scales.safetensors"}

@@ -15,6 +15,7 @@ from mlx_lm.utils import compute_bits_per_weight, get_total_parameters
 from pipeline.errors import BaseModelError
 from pipeline.release.recipe import Precision, Unquantized
 from pipeline.weights.architecture import MX, SAFETENSORS, build_model
+from pipeline.weights.cache import measure_cache
 from pipeline.weights.config import cast_dtype
 from pipeline.weights.origins import origins
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from pipeline.weights.architecture import Model
     from pipeline.weights.base import BaseModel
     from pipeline.weights.boxes import Shape
+    from pipeline.weights.cache import Cache
     from pipeline.weights.origins import Origin
 
 Kind: TypeAlias = "tuple[str, Shape]"
@@ -44,6 +46,7 @@ class Converted:
     parameters: what there is to quantize, cast already; tensors: what there is to save. Both in mlx-lm's order.
     quantization: the block of config.json, one entry for every quantized module.
     total_parameters, bits_per_weight: as mlx-lm counts them.
+    cache: what running it takes beside the weights; None when that cannot be known.
     keeps_vision: whether the model has a vision tower, which config.json then goes on describing.
     """
 
@@ -53,6 +56,7 @@ class Converted:
     quantization: dict[str, Json]
     total_parameters: int
     bits_per_weight: float
+    cache: Cache | None
     keeps_vision: bool
 
 
@@ -71,6 +75,7 @@ def convert(base: BaseModel, decisions: Mapping[str, Decision]) -> Converted:
         quantization=quantization,
         total_parameters=_total_parameters(model),
         bits_per_weight=_bits_per_weight(model),
+        cache=measure_cache(model),
         keeps_vision="vision_tower" in getattr(model, "model", {}),
     )
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pipeline.release.recipe import Decision
     from pipeline.weights.base import BaseModel
     from pipeline.weights.boxes import Shape
+    from pipeline.weights.cache import Cache
     from pipeline.weights.converted import Converted
     from pipeline.weights.headers import Tensor
     from pipeline.weights.trace import Trace
@@ -86,6 +87,7 @@ class Layout:
     nbytes: of all tensors, headers not counted; parameters, bits_per_weight: as mlx-lm counts them.
     config, index: the texts of config.json and model.safetensors.index.json.
     whole: parameters that cannot be computed in slabs and take the memory of the whole tensor.
+    cache: what running the model takes beside its weights; None when its cache is of a kind that mlx-lm does not know.
     """
 
     base: BaseModel
@@ -97,6 +99,14 @@ class Layout:
     config: str = field(repr=False)
     index: str = field(repr=False)
     whole: frozenset[str]
+    cache: Cache | None = field(repr=False)
+
+    def memory(self, context: int) -> int | None:
+        """Bytes to run the model with `context` tokens read: all weights and its cache; None when that is unknown.
+
+        What a computation holds for a moment comes on top.
+        """
+        return self.nbytes + self.cache.nbytes(context) if self.cache else None
 
     @cached_property
     def trace(self) -> Trace | None:
@@ -134,6 +144,7 @@ def layout(base: BaseModel, decisions: Mapping[str, Decision], shard_size: int) 
             total_parameters=converted.total_parameters,
         ),
         whole=frozenset(name for name in converted.parameters if converted.origins[name].whole),
+        cache=converted.cache,
     )
 
 

@@ -109,7 +109,7 @@ def pack(base, experts):
         tensors[f"{stem}weight_packed"] = BaseTensor("I32", (rows, columns // 8), tensor.file)
         tensors[f"{stem}weight_scale"] = BaseTensor("BF16", (rows, columns // 32), "model-scales.safetensors")
         tensors[f"{stem}weight_shape"] = BaseTensor("I32", (2,), tensor.file)
-    weights = {"num_bits": 4, "group_size": 32, "symmetric": True, "type": "int"}
+    weights = {"num_bits": 4, "group_size": 32, "symmetric": True, "strategy": "group", "type": "int"}
     quantization = {
         "quant_method": "compressed-tensors",
         "format": "pack-quantized",

@@ -16,6 +16,7 @@ from pydantic import (
     PlainValidator,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 from pipeline.release import written
@@ -128,9 +129,7 @@ class Fit(Written):
     context: Tokens | None = Field(
         default=None, description="Tokens whose cache must fit beside the weights; k is 1024. None when left out."
     )
-    beside: Size | None = Field(
-        default=None, validate_default=True, description="Memory that is left to other models and programs."
-    )
+    beside: Size | None = Field(default=None, description="Memory that is left to other models and programs.")
 
     @field_validator("usable", "context", "beside")
     @classmethod
@@ -146,12 +145,11 @@ class Fit(Written):
             raise ValueError("must be a share of the memory, between 0 and 100 %")
         return usable
 
-    @field_validator("beside")
-    @classmethod
-    def _asks_for_something(cls, beside: int | None, info: ValidationInfo) -> int | None:
-        if beside is None and info.data.get("memory", 0) is None and info.data.get("size", 0) is None:
+    @model_validator(mode="after")
+    def _asks_for_something(self) -> Fit:
+        if self.memory is None and self.size is None:
             raise ValueError("asks for nothing: say `size`, or `memory`, or both")
-        return beside
+        return self
 
 
 class Release(Written):

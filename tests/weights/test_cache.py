@@ -51,6 +51,7 @@ MODELS = {
         "text_config": {
             **_SMALL,
             **_EXPERTS,
+            "num_experts_per_tok": 1,
             "model_type": "llama4_text",
             "attention_bias": False,
             "attention_chunk_size": 200,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import pytest
 
@@ -79,22 +80,39 @@ def test_what_stays_in_float32_through_the_cast_is_planned_so(tiny, read_folder)
     assert wide == {f"model.layers.{layer}.mlp.gate.e_score_correction_bias" for layer in (1, 2, 3)}
 
 
-@pytest.mark.parametrize("mixed", ["model.layers.0.self_attn.q_proj.weight", "model.layers.1.self_attn.q_proj.weight"])
-def test_a_sanitize_that_mixes_layers_is_traced_whole(mixed, tiny, read_folder, traced, monkeypatch):
+def in_file_of_its_layer(name, tensor):
+    found = re.search(r"layers\.(\d+)\.", name)
+    return dataclasses.replace(tensor, file=f"model-{found[1] if found else 'rest'}.safetensors")
+
+
+def take_from_the_next(names):
+    """A sanitize that gives every layer the query weights of the one after it, wherever that is there."""
+    pattern = re.compile(r"(?<=layers\.)\d+(?=\.self_attn\.q_proj)")
+
+    def sanitize(self, weights):
+        last = self.args.num_hidden_layers - 1
+        if names:  # as most architectures do it: by names that have to be there
+            for layer in range(last + 1):
+                assert weights[f"model.layers.{layer}.self_attn.q_proj.weight"] is not None
+        return {
+            pattern.sub(lambda number: str((int(number[0]) - 1) % (last + 1)), name): array
+            for name, array in weights.items()
+        }
+
+    return sanitize
+
+
+@pytest.mark.parametrize("names", [False, True])
+def test_a_sanitize_that_mixes_layers_is_traced_whole(names, tiny, read_folder, traced, monkeypatch):
     from mlx_lm.models import llama
 
-    def reversed_layers(self, weights):
-        """Gives every layer the query weights of its mirror image, so that no layer tells of another."""
-        last = self.args.num_hidden_layers - 1
-        name = "model.layers.{}.self_attn.q_proj.weight".format
-        taken = {layer: weights[name(layer)] for layer in range(last + 1)}
-        return {**weights, **{name(layer): array for layer, array in ((last - n, a) for n, a in taken.items())}}
-
-    monkeypatch.setattr(llama.Model, "sanitize", reversed_layers)
-    base = read_folder(tiny("llama", files=3, num_hidden_layers=4))
-    known = found(base)
-    other = mixed.replace("0", "3") if "0" in mixed else mixed.replace("1", "2")
-    assert known[mixed].files == {base.tensors[other].file}
+    monkeypatch.setattr(llama.Model, "sanitize", take_from_the_next(names))
+    base = read_folder(tiny("llama", num_hidden_layers=4))
+    tensors = {name: in_file_of_its_layer(name, tensor) for name, tensor in base.tensors.items()}
+    known = found(dataclasses.replace(base, tensors=tensors))
+    made = [known[f"model.layers.{layer}.self_attn.q_proj.weight"].files for layer in range(4)]
+    assert made == [{f"model-{layer}.safetensors"} for layer in (1, 2, 3, 0)]
+    assert known["model.layers.2.mlp.up_proj.weight"].files == {"model-2.safetensors"}
     assert traced[-1] == len(base.tensors)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 import mlx.core as mx
@@ -16,7 +16,7 @@ from pipeline.errors import BaseModelError
 from pipeline.release.recipe import Precision, Unquantized
 from pipeline.weights.architecture import SAFETENSORS, build_model, sanitize_of
 from pipeline.weights.config import cast_dtype
-from pipeline.weights.trace import Trace, placeholders, run_sanitize, trace
+from pipeline.weights.trace import placeholders, run_sanitize
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -46,7 +46,6 @@ class Converted:
     keeps_vision: whether the model has a vision tower, which config.json then goes on describing.
     """
 
-    trace: Trace | None = field(repr=False)
     parameters: Mapping[str, Kind]
     tensors: Mapping[str, Kind]
     quantization: dict[str, Json]
@@ -58,13 +57,11 @@ class Converted:
 def convert(base: BaseModel, decisions: Mapping[str, Decision]) -> Converted:
     """Load, cast and quantize placeholders; `BaseModelError` when the tensors do not fit the architecture."""
     model = build_model(base.config)
-    traced = trace(sanitize_of(model), base.tensors)
-    _load(model, base, traced)
+    _load(model, base)
     _cast(model, base, decisions)
     parameters = _kinds(model)
     quantization = _quantize(model, decisions, parameters)
     return Converted(
-        trace=traced,
         parameters=parameters,
         tensors=_kinds(model),
         quantization=quantization,
@@ -82,11 +79,8 @@ def _kinds(model: Model) -> dict[str, Kind]:
     return {name: (SAFETENSORS[array.dtype], tuple(array.shape)) for name, array in _arrays(model).items()}
 
 
-def _load(model: Model, base: BaseModel, traced: Trace | None) -> None:
-    if traced is None:
-        weights = run_sanitize(sanitize_of(model), placeholders(base.tensors))
-    else:
-        weights = {name: mx.zeros(node.shape, dtype=node.dtype) for name, node in traced.outputs.items()}
+def _load(model: Model, base: BaseModel) -> None:
+    weights = run_sanitize(sanitize_of(model), placeholders(base.tensors))
     try:
         model.load_weights(list(weights.items()), strict=True)
     except ValueError as error:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pipeline.release.layers import layer_class
 from pipeline.release.recipe import Precision
-from pipeline.weights.architecture import MX
+from pipeline.weights.architecture import MX, build_model, sanitize_of
 from pipeline.weights.base import weight_files
 from pipeline.weights.config import released
 from pipeline.weights.converted import convert
 from pipeline.weights.shards import arrange, divide, index_json, nbytes, shard_name
 from pipeline.weights.slabs import can_slice
+from pipeline.weights.trace import leaves, trace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from pipeline.weights.boxes import Shape
     from pipeline.weights.converted import Converted
     from pipeline.weights.headers import Tensor
-    from pipeline.weights.trace import Trace
+    from pipeline.weights.trace import Node, Trace
 
 _PARTS = ("weight", "scales", "biases")
 
@@ -55,13 +57,12 @@ class Piece:
 
 @dataclass(frozen=True)
 class Shard:
-    """One output file: its first bytes, its tensors in file order, and the base files that it is made from."""
+    """One output file: its first bytes, its tensors in file order, and what they are made of."""
 
     name: str
     header: bytes = field(repr=False)
     tensors: tuple[Tensor, ...] = field(repr=False)
     pieces: tuple[Piece, ...] = field(repr=False)
-    needs: frozenset[str]
 
     @property
     def size(self) -> int:
@@ -85,8 +86,6 @@ class Layout:
 
     nbytes: of all tensors, headers not counted; parameters, bits_per_weight: as mlx-lm counts them.
     config, index: the texts of config.json and model.safetensors.index.json.
-    whole: parameters that cannot be computed in slabs and take the memory of the whole tensor.
-    trace: None when the architecture's `sanitize` looks at values; then every parameter is whole.
     """
 
     base: BaseModel
@@ -97,14 +96,33 @@ class Layout:
     classes: tuple[TensorClass, ...]
     config: str = field(repr=False)
     index: str = field(repr=False)
-    whole: frozenset[str]
-    trace: Trace | None = field(repr=False)
+
+    @cached_property
+    def trace(self) -> Trace | None:
+        """None when the architecture's `sanitize` looks at values; then every parameter is computed whole."""
+        return trace(sanitize_of(build_model(self.base.config)), self.base.tensors)
+
+    def graphs(self, shard: Shard) -> dict[str, Node | None]:
+        """Every parameter in the shard as a graph over the base; None for those of which no slab can be built."""
+        return {piece.parameter: self.trace and self.trace.node(piece.parameter) for piece in shard.pieces}
+
+    def needs(self, shard: Shard) -> frozenset[str]:
+        """The base files that the shard is made from."""
+        graphs = self.graphs(shard).values()
+        if None in graphs:
+            return frozenset(weight_files(self.base.files))
+        return frozenset(self.base.tensors[leaf].file for node in graphs if node for leaf in leaves(node))
+
+    @cached_property
+    def whole(self) -> frozenset[str]:
+        """The parameters that take the memory of the whole tensor, since they cannot be computed in slabs."""
+        graphs = (graph for shard in self.shards for graph in self.graphs(shard).items())
+        return frozenset(name for name, node in graphs if node is None or not can_slice(node))
 
 
 def layout(base: BaseModel, decisions: Mapping[str, Decision], shard_size: int) -> Layout:
     """Plan the quantization of `base`; `decisions` by module path, as `assign` makes them, `shard_size` in bytes."""
     converted = convert(base, decisions)
-    trace = converted.trace
     names = list(converted.tensors)
     ranges = divide([nbytes(*kind) for kind in converted.tensors.values()], shard_size)
     shards: list[Shard] = []
@@ -113,7 +131,7 @@ def layout(base: BaseModel, decisions: Mapping[str, Decision], shard_size: int) 
         held = names[part.start : part.stop]
         header, tensors = arrange(file, [(name, *converted.tensors[name]) for name in held])
         pieces = _pieces(held, {tensor.name: tensor for tensor in tensors}, decisions, converted)
-        shards.append(Shard(file, header, tensors, pieces, _needs(base, trace, pieces)))
+        shards.append(Shard(file, header, tensors, pieces))
     total = sum(nbytes(*kind) for kind in converted.tensors.values())
     return Layout(
         base=base,
@@ -128,8 +146,6 @@ def layout(base: BaseModel, decisions: Mapping[str, Decision], shard_size: int) 
             total_size=total,
             total_parameters=converted.total_parameters,
         ),
-        whole=frozenset(name for name in converted.parameters if not trace or not can_slice(trace.outputs[name])),
-        trace=trace,
     )
 
 
@@ -149,12 +165,6 @@ def _pieces(
         dtype, shape = converted.parameters[parameter]
         pieces[parameter] = Piece(parameter, shape, dtype, precision, tuple(tensors.get(part) for part in parts))
     return tuple(pieces.values())
-
-
-def _needs(base: BaseModel, trace: Trace | None, pieces: Sequence[Piece]) -> frozenset[str]:
-    if trace is None:
-        return frozenset(weight_files(base.files))
-    return frozenset(base.tensors[leaf].file for piece in pieces for leaf in trace.leaves(piece.parameter))
 
 
 def _classes(shards: Sequence[Shard]) -> tuple[TensorClass, ...]:

@@ -18,8 +18,9 @@ from pipeline.manifest import sync_folder
 from pipeline.weights.architecture import MX
 from pipeline.weights.boxes import cut, extents, first_element, slices
 from pipeline.weights.headers import read_header
-from pipeline.weights.slabs import slab, slab_elements
+from pipeline.weights.slabs import can_slice, slab, slab_elements
 from pipeline.weights.source import load_whole, open_base
+from pipeline.weights.trace import leaves
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -81,7 +82,7 @@ def _fill(
     _write(handle, shard.header, 0)
     digest = _Digest(handle, shard)
     advance(len(shard.header))
-    with open_base(layout.base, folder, shard.needs) as read:
+    with open_base(layout.base, folder, layout.needs(shard)) as read:
         pool = ThreadPoolExecutor(threads, "slab")
         try:
             work = (
@@ -100,13 +101,16 @@ def _fill(
 
 def _parts(layout: Layout, shard: Shard, folder: Path, read: Read) -> Iterator[tuple[Piece, Part]]:
     """Every piece, with a function that yields any part of its parameter."""
-    names = [piece.parameter for piece in shard.pieces if piece.parameter in layout.whole]
-    loaded = load_whole(layout.base, layout.trace, names, folder)
+    graphs = layout.graphs(shard)
+    whole = [name for name, node in graphs.items() if node is None or not can_slice(node)]
+    behind = (leaves(node) if node else frozenset(layout.base.tensors) for node in map(graphs.get, whole))
+    loaded = load_whole(layout.base, whole, frozenset[str]().union(*behind), folder) if whole else iter(())
     for piece in shard.pieces:
-        if layout.trace is None or piece.parameter in layout.whole:
+        node = graphs[piece.parameter]
+        if node is None or piece.parameter in whole:
             yield piece, partial(_part_of, next(loaded))
         else:
-            yield piece, partial(slab, layout.trace.outputs[piece.parameter], read)
+            yield piece, partial(slab, node, read)
 
 
 def _part_of(array: mx.array, box: Box) -> mx.array:

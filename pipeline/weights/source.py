@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pipeline.weights.boxes import Box
     from pipeline.weights.headers import Tensor
     from pipeline.weights.slabs import Read
-    from pipeline.weights.trace import Node, Trace
+    from pipeline.weights.trace import Node
 
 _UNSIGNED = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
 
@@ -81,16 +81,15 @@ def _read(handle: int, tensor: Tensor, box: Box) -> mx.array:
     return mx.array(words).view(dtype).reshape(extents(box))
 
 
-def load_whole(base: BaseModel, trace: Trace | None, names: Sequence[str], folder: Path) -> Iterator[mx.array]:
+def load_whole(base: BaseModel, names: Sequence[str], leaves: frozenset[str], folder: Path) -> Iterator[mx.array]:
     """These parameters by the architecture's own `sanitize` on mapped files, evaluated one by one and not kept.
 
-    Where a trace tells what they are made from, everything else stays a placeholder and its file unopened.
+    leaves: the tensors of the base behind them. All others stay placeholders, and their files unopened.
     """
     weights = placeholders(base.tensors)
-    wanted = frozenset(weights) if trace is None else frozenset[str]().union(*map(trace.leaves, names))
-    for file in sorted({base.tensors[name].file for name in wanted}):
+    for file in sorted({base.tensors[name].file for name in leaves}):
         loaded = cast("dict[str, mx.array]", mx.load(str(folder / file)))
-        weights.update((name, loaded[name]) for name in wanted if base.tensors[name].file == file)
+        weights.update((name, loaded[name]) for name in leaves if base.tensors[name].file == file)
         del loaded
     outputs = run_sanitize(sanitize_of(build_model(base.config)), weights)
     waiting = [outputs[name] for name in reversed(names)]

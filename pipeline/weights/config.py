@@ -37,15 +37,14 @@ def cast_dtype(config: Mapping[str, Json]) -> str | None:
     return dtype if isinstance(dtype, str) and dtype in _CASTS else None
 
 
-def source_quantization(config: Mapping[str, Json]) -> str | None:
-    """How the base is quantized already, in the words of its config.json; None when it is not."""
+def source_quantization(config: Mapping[str, Json]) -> Mapping[str, Json] | None:
+    """How the base is quantized already, where mlx-lm looks for it; None when it is not."""
     text_config = config.get("text_config")
     tables = (config, text_config if isinstance(text_config, dict) else {})
     for key in ("quantization", "quantization_config"):
         for table in tables:
             if quantization := table.get(key):
-                method = quantization.get("quant_method", "mlx") if isinstance(quantization, dict) else quantization
-                return str(method)
+                return quantization if isinstance(quantization, dict) else {"quant_method": str(quantization)}
     return None
 
 
@@ -57,7 +56,8 @@ def released(config: Mapping[str, Json], quantization: dict[str, Json], *, keep_
     table.pop("quantization_config", None)
     text_config = table.get("text_config")
     if isinstance(text_config, dict):
-        table["text_config"] = {key: value for key, value in text_config.items() if key != "quantization_config"}
+        stale = {"quantization", "quantization_config"}
+        table["text_config"] = {key: value for key, value in text_config.items() if key not in stale}
     if quantization:
         # Under both names, as mlx-lm writes them: the Hub's model tree reads the second.
         table["quantization"] = table["quantization_config"] = quantization

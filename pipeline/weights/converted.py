@@ -16,6 +16,7 @@ from pipeline.errors import BaseModelError
 from pipeline.release.recipe import Precision, Unquantized
 from pipeline.weights.architecture import SAFETENSORS, build_model, sanitize_of
 from pipeline.weights.config import cast_dtype
+from pipeline.weights.packed import unpacked
 from pipeline.weights.trace import placeholders, run_sanitize
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def _kinds(model: Model) -> dict[str, Kind]:
 
 
 def _load(model: Model, base: BaseModel) -> None:
-    weights = run_sanitize(sanitize_of(model), placeholders(base.tensors))
+    weights = run_sanitize(sanitize_of(model), placeholders(unpacked(base.config, base.tensors).tensors))
     try:
         model.load_weights(list(weights.items()), strict=True)
     except ValueError as error:

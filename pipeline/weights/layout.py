@@ -13,9 +13,11 @@ from pipeline.weights.architecture import MX, build_model, sanitize_of
 from pipeline.weights.base import weight_files
 from pipeline.weights.config import released
 from pipeline.weights.converted import convert
+from pipeline.weights.packed import unpacked
 from pipeline.weights.shards import arrange, divide, index_json, nbytes, shard_name
 from pipeline.weights.slabs import can_slice
-from pipeline.weights.trace import leaves, trace
+from pipeline.weights.trace import leaves
+from pipeline.weights.trace import trace as trace_sanitize
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from pipeline.weights.boxes import Shape
     from pipeline.weights.converted import Converted
     from pipeline.weights.headers import Tensor
+    from pipeline.weights.packed import Unpacked
     from pipeline.weights.trace import Node, Trace
 
 _PARTS = ("weight", "scales", "biases")
@@ -98,20 +101,27 @@ class Layout:
     index: str = field(repr=False)
 
     @cached_property
+    def source(self) -> Unpacked:
+        """The base without its packing."""
+        return unpacked(self.base.config, self.base.tensors)
+
+    @cached_property
     def trace(self) -> Trace | None:
         """None when the architecture's `sanitize` looks at values; then every parameter is computed whole."""
-        return trace(sanitize_of(build_model(self.base.config)), self.base.tensors)
+        return trace_sanitize(sanitize_of(build_model(self.base.config)), self.source.exact)
 
     def graphs(self, shard: Shard) -> dict[str, Node | None]:
         """Every parameter in the shard as a graph over the base; None for those of which no slab can be built."""
-        return {piece.parameter: self.trace and self.trace.node(piece.parameter) for piece in shard.pieces}
+        trace = self.trace
+        return {piece.parameter: trace.node(piece.parameter) if trace else None for piece in shard.pieces}
 
     def needs(self, shard: Shard) -> frozenset[str]:
         """The base files that the shard is made from."""
         graphs = self.graphs(shard).values()
         if None in graphs:
             return frozenset(weight_files(self.base.files))
-        return frozenset(self.base.tensors[leaf].file for node in graphs if node for leaf in leaves(node))
+        behind = {leaf for node in graphs if node for leaf in leaves(node)}
+        return frozenset(self.base.tensors[name].file for name in self.source.stored(behind))
 
     @cached_property
     def whole(self) -> frozenset[str]:

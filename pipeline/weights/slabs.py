@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import mlx.core as mx
 
 from pipeline.weights.boxes import cover, cut, extents, first_element, regroup, slices, whole, widen
-from pipeline.weights.trace import CONSTANT, LEAF
+from pipeline.weights.trace import CONSTANT, FROM_FP8, LEAF
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -209,6 +209,7 @@ _RULES: dict[str, Rule] = {
     "View": _view,
     **dict.fromkeys(("Reshape", "Flatten", "Unflatten", "ExpandDims", "Squeeze"), _reshape),
     "AsType": lambda node, box, slab: slab(node.inputs[0], box).astype(node.dtype),
+    FROM_FP8: lambda node, box, slab: mx.from_fp8(slab(node.inputs[0], box), dtype=node.dtype),
     "Full": lambda node, box, slab: slab(node.inputs[0], box),
     "Sqrt": _square_root,
     "Negative": _elementwise(mx.negative),

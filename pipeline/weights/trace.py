@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 LEAF = "Leaf"
 CONSTANT = "Constant"
+FROM_FP8 = "FromFP8"
 _STAND_IN = "AsStrided"
+_STAND_IN_FP8 = "ErfInv"
 _PATCHING = threading.Lock()
 
 
@@ -147,6 +149,8 @@ def _link(events: list[dict[str, Any]], tensors: Sequence[str]) -> Node:
             inputs = tuple(nodes[key] for key, *_ in event["inputs"])
             if primitive == _STAND_IN:
                 primitive, arguments, inputs = LEAF, (tensors[arguments[-1]],), ()
+            elif primitive == _STAND_IN_FP8:
+                primitive, inputs = FROM_FP8, inputs[0].inputs
             for position, (key, shape, dtype) in enumerate(event["outputs"]):
                 nodes[key] = Node(primitive, tuple(shape), dtype, arguments, inputs, position)
     return nodes[result]
@@ -154,11 +158,15 @@ def _link(events: list[dict[str, Any]], tensors: Sequence[str]) -> Node:
 
 @contextlib.contextmanager
 def _exportable() -> Iterator[None]:
-    """`mx.contiguous` does not export; it changes no value, so a trace does without it."""
+    """Two functions of mlx do not export.
+
+    `contiguous` changes no value, so a trace does without it; `from_fp8` is written down as one that no model uses.
+    """
     with _PATCHING:
-        contiguous = mx.contiguous
+        contiguous, from_fp8 = mx.contiguous, mx.from_fp8
         mx.contiguous = lambda a, *_arguments, **_options: a
+        mx.from_fp8 = lambda x, dtype=mx.bfloat16, **_options: mx.erfinv(x.astype(dtype))
         try:
             yield
         finally:
-            mx.contiguous = contiguous
+            mx.contiguous, mx.from_fp8 = contiguous, from_fp8

@@ -118,9 +118,6 @@ def test_weights_of_another_shape_are_an_error(base):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"quantization": {"bits": 4, "group_size": 64}}, r"quantized already \(mlx\)"),
-        ({"quantization_config": {"quant_method": "fp8"}}, r"quantized already \(fp8\)"),
-        ({"text_config": {"quantization_config": {"quant_method": "compressed-tensors"}}}, "compressed-tensors"),
         ({"model_file": "own.py"}, r"brings its own model code \(own\.py\)"),
         ({"model_type": "no_such_model"}, "cannot build the model type 'no_such_model'"),
         ({"hidden_size": None}, "cannot build the model type 'qwen3_moe'"),

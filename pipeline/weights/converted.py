@@ -14,7 +14,7 @@ from mlx_lm.utils import compute_bits_per_weight, get_total_parameters
 
 from pipeline.errors import BaseModelError
 from pipeline.release.recipe import Precision, Unquantized
-from pipeline.weights.architecture import SAFETENSORS, build_model, sanitize_of
+from pipeline.weights.architecture import MX, SAFETENSORS, build_model, sanitize_of
 from pipeline.weights.config import cast_dtype
 from pipeline.weights.packed import unpacked
 from pipeline.weights.trace import placeholders, run_sanitize
@@ -61,6 +61,7 @@ def convert(base: BaseModel, decisions: Mapping[str, Decision]) -> Converted:
     _load(model, base)
     _cast(model, base, decisions)
     parameters = _kinds(model)
+    _check_plain(parameters, decisions)
     quantization = _quantize(model, decisions, parameters)
     return Converted(
         parameters=parameters,
@@ -104,6 +105,17 @@ def _cast(model: Model, base: BaseModel, decisions: Mapping[str, Decision]) -> N
         if dtype and mx.issubdtype(array.dtype, mx.floating):
             changed.append((name, array.astype(getattr(mx, dtype))))
     model.load_weights(changed, strict=False)
+
+
+def _check_plain(parameters: Mapping[str, Kind], decisions: Mapping[str, Decision]) -> None:
+    """Shapes may fit although the architecture took over codes as if they were weights."""
+    for path in decisions:
+        dtype, _ = parameters[f"{path}.weight"]
+        if not mx.issubdtype(MX[dtype], mx.floating):
+            raise BaseModelError(
+                f"{path} is stored as {dtype}, and mlx-lm's architecture does not unpack it",
+                hint="Name a base model that is not quantized.",
+            )
 
 
 def _quantize(model: Model, decisions: Mapping[str, Decision], parameters: Mapping[str, Kind]) -> dict[str, Json]:

@@ -11,7 +11,7 @@ from pipeline.weights.packed import middle
 from pipeline.weights.trace import LEAF
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from pipeline.release.recipe import Precision
     from pipeline.weights.packed import Packing
@@ -95,14 +95,11 @@ def _moves_rows(node: Node) -> bool:
     last = len(node.shape) - 1
     if not node.inputs or any(source.shape[-1:] != node.shape[-1:] for source in node.inputs):
         return False
-    match node.primitive:
-        case "Concatenate":
-            return bool(node.arguments[0] != last)
-        case "Split":
-            return bool(node.arguments[1] != last)
-        case "Transpose":
-            return bool(node.arguments[0][-1] == last)
-        case "Slice" | "Reshape" | "Flatten" | "Unflatten" | "ExpandDims" | "Squeeze":
-            return True
-        case _:
-            return False
+    keeps_rows: dict[str, Callable[..., bool]] = {
+        "Concatenate": lambda axis: axis != last,
+        "Split": lambda _ends, axis: axis != last,
+        "Transpose": lambda order: order[-1] == last,
+        "Slice": lambda _starts, _ends, strides: min(strides) > 0,
+        **dict.fromkeys(("Reshape", "Flatten", "Unflatten", "ExpandDims", "Squeeze"), lambda *_arguments: True),
+    }
+    return node.primitive in keeps_rows and keeps_rows[node.primitive](*node.arguments)

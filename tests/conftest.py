@@ -58,6 +58,16 @@ def seeded_hub(pytestconfig: pytest.Config) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def tiny_kimi_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tiny Kimi K2.5: packed experts, nested config, vision tensors, tokenizer with remote code."""
+    import tiny_kimi
+
+    folder = tmp_path_factory.mktemp("kimi") / "base"
+    tiny_kimi.write(folder)
+    return folder
+
+
 @dataclass(frozen=True)
 class ReleaseRepository:
     """A copy of this repository's releases, to run the command line in."""

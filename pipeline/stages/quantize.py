@@ -60,7 +60,7 @@ def _shard(job: Job, shard: Shard) -> Task:
         "tensors": {f"{piece.parameter}": str(piece.precision or piece.dtype) for piece in shard.pieces},
         "generation": _GENERATION,
     }
-    needs = tuple(download.base_task(file) for file in sorted(shard.needs))
+    needs = tuple(download.base_task(file) for file in sorted(job.layout.needs(shard)))
     return Task(name(shard.name), LANE, run, needs, settings, (output,), work=shard.size)
 
 

@@ -151,7 +151,7 @@ def _disk(job: Job) -> Disk:
     return Disk(
         base=sum(weights.values()),
         result=sum(shard.size for shard in job.layout.shards),
-        window=max((sum(weights[path] for path in shard.needs) for shard in job.layout.shards), default=0),
+        window=max((sum(weights[path] for path in job.layout.needs(shard)) for shard in job.layout.shards), default=0),
     )
 
 

@@ -11,7 +11,8 @@ from mlx_lm.utils import _get_classes
 
 from pipeline.errors import BaseModelError
 from pipeline.release.recipe import FORMATS, Module, Precision, Unquantized
-from pipeline.weights.config import cast_dtype, packed_bits, source_quantization
+from pipeline.weights.config import cast_dtype
+from pipeline.weights.packed import check_packing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -74,12 +75,11 @@ class Wish(TypedDict, total=False):
 
 
 def build_model(config: Mapping[str, Json]) -> Model:
-    """The model with lazy parameters that nobody has to evaluate; `BaseModelError` when mlx-lm has no such model."""
-    if (quantized := source_quantization(config)) and packed_bits(config) is None:
-        raise BaseModelError(
-            f"the base model is quantized already ({quantized})",
-            hint="Name the unquantized model as the base; packed sources cannot be quantized again yet.",
-        )
+    """The model with lazy parameters that nobody has to evaluate, none of them quantized, whatever the base is.
+
+    `BaseModelError` when mlx-lm has no such model, and when the base is quantized in an unknown way.
+    """
+    check_packing(config)
     if "model_file" in config:
         raise BaseModelError(
             f"the base model brings its own model code ({config['model_file']})",

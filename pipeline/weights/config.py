@@ -37,31 +37,14 @@ def cast_dtype(config: Mapping[str, Json]) -> str | None:
     return dtype if isinstance(dtype, str) and dtype in _CASTS else None
 
 
-def source_quantization(config: Mapping[str, Json]) -> str | None:
-    """How the base is quantized already, in the words of its config.json; None when it is not."""
+def source_quantization(config: Mapping[str, Json]) -> Mapping[str, Json] | None:
+    """How the base is quantized already, where mlx-lm looks for it; None when it is not."""
     text_config = config.get("text_config")
     tables = (config, text_config if isinstance(text_config, dict) else {})
     for key in ("quantization", "quantization_config"):
         for table in tables:
             if quantization := table.get(key):
-                method = quantization.get("quant_method", "mlx") if isinstance(quantization, dict) else quantization
-                return str(method)
-    return None
-
-
-def packed_bits(config: Mapping[str, Json]) -> int | None:
-    """Bits of a weight in a base that compressed-tensors packed into 32-bit words; None for every other base."""
-    text_config = config.get("text_config")
-    tables = (config, text_config if isinstance(text_config, dict) else {})
-    for quantization in (table.get("quantization_config") for table in tables):
-        if isinstance(quantization, dict) and quantization.get("quant_method") == "compressed-tensors":
-            groups = quantization.get("config_groups")
-            if quantization.get("format") != "pack-quantized" or not isinstance(groups, dict):
-                return None
-            weights = [group.get("weights") for group in groups.values() if isinstance(group, dict)]
-            bits = {found.get("num_bits") for found in weights if isinstance(found, dict)}
-            if len(bits) == 1 and isinstance(only := bits.pop(), int) and only in {2, 4, 8}:
-                return only
+                return quantization if isinstance(quantization, dict) else {"quant_method": str(quantization)}
     return None
 
 
@@ -73,7 +56,8 @@ def released(config: Mapping[str, Json], quantization: dict[str, Json], *, keep_
     table.pop("quantization_config", None)
     text_config = table.get("text_config")
     if isinstance(text_config, dict):
-        table["text_config"] = {key: value for key, value in text_config.items() if key != "quantization_config"}
+        stale = {"quantization", "quantization_config"}
+        table["text_config"] = {key: value for key, value in text_config.items() if key not in stale}
     if quantization:
         # Under both names, as mlx-lm writes them: the Hub's model tree reads the second.
         table["quantization"] = table["quantization_config"] = quantization

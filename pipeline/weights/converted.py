@@ -67,6 +67,7 @@ def convert(base: BaseModel, decisions: Mapping[str, Decision]) -> Converted:
     _load(model, base, made)
     _cast(model, base, decisions)
     parameters = _kinds(model)
+    _check_plain(parameters, decisions)
     quantization = _quantize(model, decisions, parameters)
     return Converted(
         origins=made,
@@ -112,6 +113,17 @@ def _cast(model: Model, base: BaseModel, decisions: Mapping[str, Decision]) -> N
         if dtype and mx.issubdtype(array.dtype, mx.floating):
             changed.append((name, array.astype(getattr(mx, dtype))))
     model.load_weights(changed, strict=False)
+
+
+def _check_plain(parameters: Mapping[str, Kind], decisions: Mapping[str, Decision]) -> None:
+    """Shapes may fit although the architecture took over codes as if they were weights."""
+    for path in decisions:
+        dtype, _ = parameters[f"{path}.weight"]
+        if not mx.issubdtype(MX[dtype], mx.floating):
+            raise BaseModelError(
+                f"{path} is stored as {dtype}, and mlx-lm's architecture does not unpack it",
+                hint="Name a base model that is not quantized.",
+            )
 
 
 def _quantize(model: Model, decisions: Mapping[str, Decision], parameters: Mapping[str, Kind]) -> dict[str, Json]:

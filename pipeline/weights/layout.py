@@ -12,8 +12,9 @@ from pipeline.release.recipe import Precision
 from pipeline.weights.architecture import MX, build_model, sanitize_of
 from pipeline.weights.config import released
 from pipeline.weights.converted import convert
+from pipeline.weights.packed import unpacked
 from pipeline.weights.shards import arrange, divide, index_json, nbytes, shard_name
-from pipeline.weights.trace import trace
+from pipeline.weights.trace import trace as trace_sanitize
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
     from pipeline.weights.cache import Cache
     from pipeline.weights.converted import Converted
     from pipeline.weights.headers import Tensor
-    from pipeline.weights.trace import Trace
+    from pipeline.weights.origins import Origin
+    from pipeline.weights.packed import Unpacked
+    from pipeline.weights.trace import Node, Trace
 
 _PARTS = ("weight", "scales", "biases")
 
@@ -56,13 +59,12 @@ class Piece:
 
 @dataclass(frozen=True)
 class Shard:
-    """One output file: its first bytes, its tensors in file order, and the base files that it is made from."""
+    """One output file: its first bytes, its tensors in file order, and what they are made of."""
 
     name: str
     header: bytes = field(repr=False)
     tensors: tuple[Tensor, ...] = field(repr=False)
     pieces: tuple[Piece, ...] = field(repr=False)
-    needs: frozenset[str]
 
     @property
     def size(self) -> int:
@@ -86,8 +88,8 @@ class Layout:
 
     nbytes: of all tensors, headers not counted; parameters, bits_per_weight: as mlx-lm counts them.
     config, index: the texts of config.json and model.safetensors.index.json.
-    whole: parameters that cannot be computed in slabs and take the memory of the whole tensor.
     cache: what running the model takes beside its weights; None when its cache is of a kind that mlx-lm does not know.
+    origins: what every parameter is made of.
     """
 
     base: BaseModel
@@ -98,8 +100,8 @@ class Layout:
     classes: tuple[TensorClass, ...]
     config: str = field(repr=False)
     index: str = field(repr=False)
-    whole: frozenset[str]
     cache: Cache | None = field(repr=False)
+    origins: Mapping[str, Origin] = field(repr=False)
 
     def memory(self, context: int) -> int | None:
         """Bytes to run the model with `context` tokens read: all weights and its cache; None when that is unknown.
@@ -108,13 +110,30 @@ class Layout:
         """
         return self.nbytes + self.cache.nbytes(context) if self.cache else None
 
+    def needs(self, shard: Shard) -> frozenset[str]:
+        """The base files that the shard is made from."""
+        return frozenset[str]().union(*(self.origins[piece.parameter].files for piece in shard.pieces))
+
+    @property
+    def whole(self) -> frozenset[str]:
+        """The parameters that take the memory of the whole tensor, since they cannot be computed in slabs."""
+        pieces = (piece.parameter for shard in self.shards for piece in shard.pieces)
+        return frozenset(name for name in pieces if self.origins[name].whole)
+
+    @cached_property
+    def source(self) -> Unpacked:
+        """The base without its packing."""
+        return unpacked(self.base.config, self.base.tensors)
+
     @cached_property
     def trace(self) -> Trace | None:
-        """How to make the parameters, for the building: a plan does without.
+        """None when the architecture's `sanitize` looks at values; then every parameter is computed whole."""
+        return trace_sanitize(sanitize_of(build_model(self.base.config)), self.source.exact)
 
-        None when the architecture's `sanitize` looks at values; then every parameter is whole.
-        """
-        return trace(sanitize_of(build_model(self.base.config)), self.base.tensors)
+    def graphs(self, shard: Shard) -> dict[str, Node | None]:
+        """Every parameter in the shard as a graph over the base; None for those of which no slab can be built."""
+        trace = self.trace
+        return {piece.parameter: trace.node(piece.parameter) if trace else None for piece in shard.pieces}
 
 
 def layout(base: BaseModel, decisions: Mapping[str, Decision], shard_size: int) -> Layout:
@@ -128,7 +147,7 @@ def layout(base: BaseModel, decisions: Mapping[str, Decision], shard_size: int) 
         held = names[part.start : part.stop]
         header, tensors = arrange(file, [(name, *converted.tensors[name]) for name in held])
         pieces = _pieces(held, {tensor.name: tensor for tensor in tensors}, decisions, converted)
-        shards.append(Shard(file, header, tensors, pieces, _needs(converted, pieces)))
+        shards.append(Shard(file, header, tensors, pieces))
     total = sum(nbytes(*kind) for kind in converted.tensors.values())
     return Layout(
         base=base,
@@ -143,8 +162,8 @@ def layout(base: BaseModel, decisions: Mapping[str, Decision], shard_size: int) 
             total_size=total,
             total_parameters=converted.total_parameters,
         ),
-        whole=frozenset(name for name in converted.parameters if converted.origins[name].whole),
         cache=converted.cache,
+        origins=converted.origins,
     )
 
 
@@ -164,10 +183,6 @@ def _pieces(
         dtype, shape = converted.parameters[parameter]
         pieces[parameter] = Piece(parameter, shape, dtype, precision, tuple(tensors.get(part) for part in parts))
     return tuple(pieces.values())
-
-
-def _needs(converted: Converted, pieces: Sequence[Piece]) -> frozenset[str]:
-    return frozenset[str]().union(*(converted.origins[piece.parameter].files for piece in pieces))
 
 
 def _classes(shards: Sequence[Shard]) -> tuple[TensorClass, ...]:

@@ -11,10 +11,12 @@ from pipeline.weights.architecture import SAFETENSORS, sanitize_of
 from pipeline.weights.base import weight_files
 from pipeline.weights.packed import unpacked
 from pipeline.weights.slabs import can_slice
-from pipeline.weights.trace import placeholders, run_sanitize, trace
+from pipeline.weights.trace import leaves, placeholders, run_sanitize, trace
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
+
+    import mlx.core as mx
 
     from pipeline.weights.architecture import Model
     from pipeline.weights.base import BaseModel
@@ -66,7 +68,7 @@ def origins(model: Model, base: BaseModel, names: Collection[str]) -> dict[str, 
             return found
     source = unpacked(base.config, base.tensors)
     if traced := trace(sanitize, source.tensors):
-        return {name: _origin(node, traced.leaves(name), base, source) for name, node in traced.outputs.items()}
+        return {name: _origin(array, traced.node(name), base, source) for name, array in traced.outputs.items()}
     outputs = run_sanitize(sanitize, placeholders(source.tensors))
     files = frozenset(weight_files(base.files))
     return {
@@ -107,10 +109,12 @@ def _spread(
     traced: Trace, alike: Mapping[_Layer, Mapping[str, Files]], base: BaseModel, source: Unpacked
 ) -> Iterator[tuple[str, Origin]]:
     """What was found of one layer, for all that are like it; it ends at a parameter that mixes layers."""
-    for name, node in traced.outputs.items():
-        leaves = traced.leaves(name)
-        origin = _origin(node, leaves, base, source)
-        stored = list(source.stored(leaves))
+    for name, array in traced.outputs.items():
+        node = traced.node(name)
+        if node is None:
+            return
+        origin = _origin(array, node, base, source)
+        stored = list(source.stored(leaves(node)))
         layers = {layer for leaf in stored if (layer := _layer(leaf))}
         layer, own = layers.pop() if layers else None, _layer(name)
         if layer is None:
@@ -126,6 +130,10 @@ def _spread(
             yield _renumbered(name, number), replace(origin, files=shared | files)
 
 
-def _origin(node: Node, leaves: Iterable[str], base: BaseModel, source: Unpacked) -> Origin:
-    files = frozenset(base.tensors[name].file for name in source.stored(leaves))
-    return Origin(SAFETENSORS[node.dtype], node.shape, files, whole=not can_slice(node))
+def _origin(array: mx.array, node: Node | None, base: BaseModel, source: Unpacked) -> Origin:
+    """node: the graph of the parameter, where it has one."""
+    if node is None:
+        files = frozenset(weight_files(base.files))
+    else:
+        files = frozenset(base.tensors[name].file for name in source.stored(leaves(node)))
+    return Origin(SAFETENSORS[array.dtype], tuple(array.shape), files, whole=node is None or not can_slice(node))

@@ -18,8 +18,11 @@ from pipeline.manifest import sync_folder
 from pipeline.weights.architecture import MX
 from pipeline.weights.boxes import cut, extents, first_element, slices
 from pipeline.weights.headers import read_header
-from pipeline.weights.slabs import slab, slab_elements
+from pipeline.weights.packed import middle
+from pipeline.weights.slabs import can_slice, slab, slab_elements
 from pipeline.weights.source import load_whole, open_base
+from pipeline.weights.trace import leaves
+from pipeline.weights.unpack import as_stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -29,8 +32,9 @@ if TYPE_CHECKING:
     from pipeline.weights.headers import Tensor
     from pipeline.weights.layout import Layout, Piece, Shard
     from pipeline.weights.slabs import Read
+    from pipeline.weights.trace import Node
 
-    Part: TypeAlias = Callable[[Box], mx.array]
+    Part: TypeAlias = Callable[[Box], Sequence[mx.array]]
     Written: TypeAlias = list[tuple[Tensor, int]]
 
 _AHEAD = 8  # slabs queued for each thread, so that none waits while the digest is taken
@@ -81,7 +85,7 @@ def _fill(
     _write(handle, shard.header, 0)
     digest = _Digest(handle, shard)
     advance(len(shard.header))
-    with open_base(layout.base, folder, shard.needs) as read:
+    with open_base(layout.base, layout.source, folder, layout.needs(shard)) as read:
         pool = ThreadPoolExecutor(threads, "slab")
         try:
             work = (
@@ -99,25 +103,53 @@ def _fill(
 
 
 def _parts(layout: Layout, shard: Shard, folder: Path, read: Read) -> Iterator[tuple[Piece, Part]]:
-    """Every piece, with a function that yields any part of its parameter."""
-    names = [piece.parameter for piece in shard.pieces if piece.parameter in layout.whole]
-    loaded = load_whole(layout.base, layout.trace, names, folder)
+    """Every piece, with a function that makes any part of it ready to be written."""
+    graphs = layout.graphs(shard)
+    kept = {piece.parameter: _kept(layout, piece, graphs[piece.parameter]) for piece in shard.pieces}
+    whole = [name for name, node in graphs.items() if not kept[name] and (node is None or not can_slice(node))]
+    behind = (leaves(node) if node else frozenset(layout.source.tensors) for node in map(graphs.get, whole))
+    everything = frozenset[str]().union(*behind)
+    loaded = load_whole(layout.base, layout.source, whole, everything, folder) if whole else iter(())
     for piece in shard.pieces:
-        if layout.trace is None or piece.parameter in layout.whole:
-            yield piece, partial(_part_of, next(loaded))
+        node = graphs[piece.parameter]
+        if stored := kept[piece.parameter]:
+            yield piece, partial(_as_stored, piece, stored, read)
+        elif node is None or piece.parameter in whole:
+            yield piece, partial(_quantized, piece, partial(_part_of, next(loaded)))
         else:
-            yield piece, partial(slab, layout.trace.outputs[piece.parameter], read)
+            yield piece, partial(_quantized, piece, partial(slab, node, read))
+
+
+def _kept(layout: Layout, piece: Piece, node: Node | None) -> tuple[Node, ...] | None:
+    """The graphs of a piece that the base holds at the precision that is asked for: its codes are taken as they are."""
+    if node is None or piece.precision is None:
+        return None
+    return as_stored(node, layout.source.packings, piece.precision)
 
 
 def _part_of(array: mx.array, box: Box) -> mx.array:
     return array[slices(box)] if box else array
 
 
-def _make(handle: int, piece: Piece, box: Box, part: Part) -> Written:
-    """Cast, quantize and write one slab; mlx gives every thread a stream of its own."""
-    results: Sequence[mx.array] = (part(box).astype(MX[piece.dtype]),)
+def _quantized(piece: Piece, part: Callable[[Box], mx.array], box: Box) -> Sequence[mx.array]:
+    array = part(box).astype(MX[piece.dtype])
     if precision := piece.precision:
-        results = mx.quantize(results[0], precision.group_size, precision.bits, precision.mode)
+        return mx.quantize(array, precision.group_size, precision.bits, precision.mode)
+    return (array,)
+
+
+def _as_stored(piece: Piece, nodes: Sequence[Node], read: Read, box: Box) -> Sequence[mx.array]:
+    """Codes as they are; scales and biases in the dtype of the piece, as mlx-lm casts them."""
+    codes, *others = (slab(node, read, (*box[:-1], (0, node.shape[-1]))) for node in nodes)
+    if piece.precision is None or piece.precision.mode != "affine":
+        return codes, *others
+    scales, *biases = (array.astype(MX[piece.dtype]) for array in others)
+    return codes, scales, biases[0] if biases else -middle(piece.precision) * scales
+
+
+def _make(handle: int, piece: Piece, box: Box, part: Part) -> Written:
+    """Make and write one slab; mlx gives every thread a stream of its own."""
+    results = part(box)
     first = first_element(piece.shape, box)
     written: Written = []
     for tensor, result in zip(piece.parts, results, strict=True):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import mlx.core as mx
 
 from pipeline.weights.boxes import cover, cut, extents, first_element, regroup, slices, whole, widen
-from pipeline.weights.trace import CONSTANT, LEAF
+from pipeline.weights.trace import CONSTANT, FROM_FP8, LEAF
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -146,12 +146,13 @@ def _view(node: Node, box: Box, slab: Slab) -> mx.array:
 
 
 def _reshape(node: Node, box: Box, slab: Slab) -> mx.array:
-    """Axes of size one carry nothing; of the others at most one group of axes may be cut where it is regrouped."""
+    """Axes of size one carry nothing; of the others one group of axes is cut where it is regrouped, the rest behind."""
     (source,) = node.inputs
     kept = [axis for axis, size in enumerate(source.shape) if size != 1]
+    shown = [axis for axis, size in enumerate(node.shape) if size != 1]
     have = tuple(source.shape[axis] for axis in kept)
-    want = tuple(size for size in node.shape if size != 1)
-    part = tuple(axis for axis, size in zip(box, node.shape, strict=True) if size != 1)
+    want = tuple(node.shape[axis] for axis in shown)
+    part = tuple(box[axis] for axis in shown)
 
     def take(inner: Box) -> mx.array:
         full = [(0, 1)] * len(source.shape)
@@ -159,22 +160,21 @@ def _reshape(node: Node, box: Box, slab: Slab) -> mx.array:
             full[axis] = bounds
         return slab(source, tuple(full))
 
+    groups = regroup(have, want)
+    uneven = [(a, b, c, d) for a, b, c, d in groups if max(b - a, d - c) > 1 and part[c:d] != whole(want[c:d])]
+    if len(uneven) > 1:
+        _, _, c, d = uneven[1]
+        wide = tuple((0, node.shape[at]) if at in shown[c:d] else axis for at, axis in enumerate(box))
+        inside = tuple((start - at, stop - at) for (start, stop), (at, _) in zip(box, wide, strict=True))
+        return _reshape(node, wide, slab)[slices(inside)]
+
     inner: list[tuple[int, int]] = []
-    uneven: tuple[int, int, int, int] | None = None
-    for a, b, c, d in regroup(have, want):
-        if b - a == d - c == 1:
-            inner.append(part[c])
-        elif part[c:d] == whole(want[c:d]):
-            inner += whole(have[a:b])
-        elif uneven:
-            raise Unsliceable(node.primitive)
-        else:
-            uneven = (a, b, c, d)
-            inner += whole(have[a:b])
-    if uneven is None:
+    for a, b, c, d in groups:
+        inner += part[c:d] if b - a == d - c == 1 else whole(have[a:b])
+    if not uneven:
         return take(tuple(inner)).reshape(extents(box))
 
-    a, b, c, d = uneven
+    a, b, c, d = uneven[0]
     before, after = math.prod(extents(part[:c])), math.prod(extents(part[d:]))
     stretch = widen(want[c:d], part[c:d])
     start = first_element(want[c:d], stretch)
@@ -183,8 +183,8 @@ def _reshape(node: Node, box: Box, slab: Slab) -> mx.array:
         for piece in cover(have[a:b], start, start + math.prod(extents(stretch)))
     ]
     array = mx.concatenate(pieces, 1).reshape(before, *extents(stretch), after)
-    inside = [(start - at, stop - at) for (start, stop), (at, _) in zip(part[c:d], stretch, strict=True)]
-    return array[(slice(None), *slices(tuple(inside)))].reshape(extents(box))
+    inside = tuple((start - at, stop - at) for (start, stop), (at, _) in zip(part[c:d], stretch, strict=True))
+    return array[(slice(None), *slices(inside))].reshape(extents(box))
 
 
 def _elementwise(apply: Callable[..., mx.array]) -> Rule:
@@ -209,6 +209,7 @@ _RULES: dict[str, Rule] = {
     "View": _view,
     **dict.fromkeys(("Reshape", "Flatten", "Unflatten", "ExpandDims", "Squeeze"), _reshape),
     "AsType": lambda node, box, slab: slab(node.inputs[0], box).astype(node.dtype),
+    FROM_FP8: lambda node, box, slab: mx.from_fp8(slab(node.inputs[0], box), dtype=node.dtype),
     "Full": lambda node, box, slab: slab(node.inputs[0], box),
     "Sqrt": _square_root,
     "Negative": _elementwise(mx.negative),

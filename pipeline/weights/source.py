@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 import mlx.core as mx
@@ -14,23 +15,25 @@ from pipeline.weights.architecture import MX, build_model, sanitize_of
 from pipeline.weights.boxes import extents, runs
 from pipeline.weights.headers import read_header
 from pipeline.weights.trace import placeholders, run_sanitize
+from pipeline.weights.unpack import values, words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from pipeline.weights.base import BaseModel
-    from pipeline.weights.boxes import Box
+    from pipeline.weights.boxes import Box, Shape
     from pipeline.weights.headers import Tensor
+    from pipeline.weights.packed import Packing, Unpacked
     from pipeline.weights.slabs import Read
-    from pipeline.weights.trace import Node, Trace
+    from pipeline.weights.trace import Node
 
 _UNSIGNED = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
 
 
 @contextlib.contextmanager
-def open_base(base: BaseModel, folder: Path, files: frozenset[str]) -> Iterator[Read]:
-    """A function that reads parts of tensors in `files` of `folder`, from any thread.
+def open_base(base: BaseModel, source: Unpacked, folder: Path, files: frozenset[str]) -> Iterator[Read]:
+    """A function that reads parts of tensors in `files` of `folder`, from any thread; packed ones come unpacked.
 
     `BaseModelError` when a file is not the one that was planned with.
     """
@@ -41,12 +44,60 @@ def open_base(base: BaseModel, folder: Path, files: frozenset[str]) -> Iterator[
             tensors.update(_checked(base, folder, file))
             handles[file] = os.open(folder / file, os.O_RDONLY)
             stack.callback(os.close, handles[file])
+        yield _Opened(source.packings, tensors, handles)
 
-        def read(leaf: Node, box: Box) -> mx.array:
-            tensor = tensors[leaf.arguments[0]]
-            return _read(handles[tensor.file], tensor, box)
 
-        yield read
+@dataclass(frozen=True)
+class _Opened:
+    packings: Mapping[str, Packing]
+    tensors: Mapping[str, Tensor]
+    handles: Mapping[str, int]
+
+    def __call__(self, leaf: Node, box: Box) -> mx.array:
+        name, *part = leaf.arguments
+        packing = self.packings.get(name)
+        if packing is None:
+            return self._read(self.tensors[name], box)
+        if part:
+            return self._part(packing, part[0], leaf.shape, box)
+        return self._unpacked(packing, leaf.shape, box)
+
+    def _unpacked(self, packing: Packing, shape: Shape, box: Box) -> mx.array:
+        """Whole groups are read and unpacked, whatever part of them was asked for."""
+        size = packing.precision.group_size
+        *rows, (start, stop) = box
+        first, last = start // size, -(-stop // size)
+        parts = [
+            self._part(
+                packing, part, (*shape[:-1], width(shape[-1])), (*rows, (width(first * size), width(last * size)))
+            )
+            for part, width in (
+                ("codes", lambda count: words(packing, count)),
+                ("scales", lambda count: count // size),
+                ("biases", lambda count: count // size),
+            )
+            if getattr(packing, part)
+        ]
+        return values(packing, *parts)[..., start - first * size : stop - first * size]
+
+    def _part(self, packing: Packing, part: str, shape: Shape, box: Box) -> mx.array:
+        """Codes are read as words of mlx, whatever integers the base keeps them in: in memory they are the same."""
+        tensor = self.tensors[getattr(packing, part)]
+        return self._read(replace(tensor, shape=shape, dtype="U32" if part == "codes" else tensor.dtype), box)
+
+    def _read(self, tensor: Tensor, box: Box) -> mx.array:
+        dtype = MX[tensor.dtype]
+        pieces = []
+        for first, length in runs(tensor.shape, box):
+            size = length * dtype.size
+            pieces.append(os.pread(self.handles[tensor.file], size, tensor.start + first * dtype.size))
+            if len(pieces[-1]) != size:
+                raise BaseModelError(
+                    f"{tensor.file} ends within {tensor.name}",
+                    hint="It changed while it was read; run the command again.",
+                )
+        array = np.frombuffer(b"".join(pieces), _UNSIGNED[dtype.size])
+        return mx.array(array).view(dtype).reshape(extents(box))
 
 
 def _checked(base: BaseModel, folder: Path, file: str) -> dict[str, Tensor]:
@@ -67,34 +118,30 @@ def _words(kind: tuple[str, tuple[int, ...]] | None) -> str:
     return f"{kind[0]} {list(kind[1])}" if kind else "absent"
 
 
-def _read(handle: int, tensor: Tensor, box: Box) -> mx.array:
-    dtype = MX[tensor.dtype]
-    pieces = []
-    for first, length in runs(tensor.shape, box):
-        size = length * dtype.size
-        pieces.append(os.pread(handle, size, tensor.start + first * dtype.size))
-        if len(pieces[-1]) != size:
-            raise BaseModelError(
-                f"{tensor.file} ends within {tensor.name}", hint="It changed while it was read; run the command again."
-            )
-    words = np.frombuffer(b"".join(pieces), _UNSIGNED[dtype.size])
-    return mx.array(words).view(dtype).reshape(extents(box))
-
-
-def load_whole(base: BaseModel, trace: Trace | None, names: Sequence[str], folder: Path) -> Iterator[mx.array]:
+def load_whole(
+    base: BaseModel, source: Unpacked, names: Sequence[str], leaves: frozenset[str], folder: Path
+) -> Iterator[mx.array]:
     """These parameters by the architecture's own `sanitize` on mapped files, evaluated one by one and not kept.
 
-    Where a trace tells what they are made from, everything else stays a placeholder and its file unopened.
+    leaves: the tensors of `source` behind them. All others stay placeholders, and their files unopened.
     """
-    weights = placeholders(base.tensors)
-    wanted = frozenset(weights) if trace is None else frozenset[str]().union(*map(trace.leaves, names))
+    loaded: dict[str, mx.array] = {}
+    wanted = set(source.stored(leaves))
     for file in sorted({base.tensors[name].file for name in wanted}):
-        loaded = cast("dict[str, mx.array]", mx.load(str(folder / file)))
-        weights.update((name, loaded[name]) for name in wanted if base.tensors[name].file == file)
-        del loaded
+        arrays = cast("dict[str, mx.array]", mx.load(str(folder / file)))
+        loaded.update((name, arrays[name]) for name in wanted & arrays.keys())
+    weights = placeholders(source.exact)
+    for name in leaves:
+        packing = source.packings.get(name)
+        weights[name] = _whole(packing, loaded, source.tensors[name].shape) if packing else loaded[name]
     outputs = run_sanitize(sanitize_of(build_model(base.config)), weights)
     waiting = [outputs[name] for name in reversed(names)]
-    del weights, outputs
+    del arrays, loaded, weights, outputs
     while waiting:
         mx.eval(waiting[-1])
         yield waiting.pop()
+
+
+def _whole(packing: Packing, loaded: Mapping[str, mx.array], shape: Shape) -> mx.array:
+    codes = loaded[packing.codes].view(mx.uint32).reshape(*shape[:-1], words(packing, shape[-1]))
+    return values(packing, codes, loaded[packing.scales], loaded[packing.biases] if packing.biases else None)

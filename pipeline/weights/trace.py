@@ -13,7 +13,7 @@ from pipeline.errors import BaseModelError
 from pipeline.weights.architecture import MX
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from pipeline.weights.architecture import Sanitize
     from pipeline.weights.boxes import Shape
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 LEAF = "Leaf"
 CONSTANT = "Constant"
+FROM_FP8 = "FromFP8"
+_STAND_IN = "AsStrided"
+_STAND_IN_FP8 = "ErfInv"
 _PATCHING = threading.Lock()
 
 
@@ -42,34 +45,52 @@ class Node:
 
 @dataclass(frozen=True)
 class Trace:
-    """Every parameter of the model as a graph over the tensors of the base."""
+    """What `sanitize` makes of placeholders; the graph behind each parameter is exported when it is asked for.
 
-    outputs: Mapping[str, Node]
+    One export of all parameters of Kimi K2.5, with its 208,550 tensors, would take 2 GB.
 
-    def leaves(self, name: str) -> frozenset[str]:
-        """The tensors of the base that a parameter is made from."""
-        seen: set[Node] = set()
-        found: set[str] = set()
-        waiting = [self.outputs[name]]
-        while waiting:
-            node = waiting.pop()
-            if node in seen:
-                continue
-            seen.add(node)
-            if node.primitive == LEAF:
-                found.add(node.arguments[0])
-            waiting += node.inputs
-        return frozenset(found)
+    outputs: every parameter; it has a shape and a dtype, and evaluating it is an error.
+    tensors: the names of the base's tensors in the order of their placeholders.
+    """
+
+    outputs: Mapping[str, mx.array]
+    tensors: tuple[str, ...]
+
+    def node(self, name: str) -> Node | None:
+        """The graph of a parameter over the tensors of the base; None when mlx cannot export one of its primitives."""
+        events: list[dict[str, Any]] = []
+        try:
+            mx.export_function(events.append, lambda: [self.outputs[name]])
+        except ValueError:
+            return None
+        return _link(events, self.tensors)
+
+
+def leaves(node: Node) -> frozenset[str]:
+    """The tensors of the base that a graph ends in."""
+    seen: set[Node] = set()
+    found: set[str] = set()
+    waiting = [node]
+    while waiting:
+        node = waiting.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        if node.primitive == LEAF:
+            found.add(node.arguments[0])
+        waiting += node.inputs
+    return frozenset(found)
 
 
 def placeholders(tensors: Mapping[str, BaseTensor]) -> dict[str, mx.array]:
     """Lazy arrays of the right shapes and dtypes, which cost nothing until somebody looks at their values."""
-    arrays = {}
-    for name, tensor in tensors.items():
-        if tensor.dtype not in MX:
-            raise BaseModelError(f"{name} is stored as {tensor.dtype}, which mlx cannot hold")
-        arrays[name] = mx.zeros(tensor.shape, dtype=MX[tensor.dtype])
-    return arrays
+    return {name: mx.zeros(tensor.shape, dtype=held_as(name, tensor)) for name, tensor in tensors.items()}
+
+
+def held_as(name: str, tensor: BaseTensor) -> mx.Dtype:
+    if tensor.dtype not in MX:
+        raise BaseModelError(f"{name} is stored as {tensor.dtype}, which mlx cannot hold")
+    return MX[tensor.dtype]
 
 
 def run_sanitize(sanitize: Sanitize, weights: dict[str, mx.array]) -> dict[str, mx.array]:
@@ -88,51 +109,64 @@ def run_sanitize(sanitize: Sanitize, weights: dict[str, mx.array]) -> dict[str, 
 
 
 def trace(sanitize: Sanitize, tensors: Mapping[str, BaseTensor]) -> Trace | None:
-    """The graph of `sanitize` over these tensors; None when it looks at values, or fails, and so has none."""
-    arrays = placeholders(tensors)
-    names: list[str] = []
-    events: list[dict[str, Any]] = []
+    """`sanitize` applied to placeholders; None when it looks at values, or fails, and so has no graph.
 
-    def function(*inputs: mx.array) -> list[mx.array]:
-        outputs = sanitize(dict(zip(arrays, inputs, strict=True)))
-        names.extend(outputs)
-        return list(outputs.values())
+    Only arrays within a running export refuse to show their values. They outlive it here, each as an endless stride
+    over one of its inputs, so that its offset tells which tensor it stands for.
+    """
+    inputs = {tensor.dtype: mx.zeros((1,), dtype=held_as(name, tensor)) for name, tensor in tensors.items()}
+    outputs: dict[str, mx.array] = {}
+
+    def function(*arrays: mx.array) -> list[mx.array]:
+        by_dtype = dict(zip(inputs, arrays, strict=True))
+        stand_ins = {
+            name: mx.as_strided(by_dtype[tensor.dtype], tensor.shape, [0] * len(tensor.shape), position)
+            for position, (name, tensor) in enumerate(tensors.items())
+        }
+        outputs.update(sanitize(stand_ins))
+        return []
 
     with _exportable():
         try:
-            mx.export_function(events.append, function, *arrays.values())
+            mx.export_function(lambda _event: None, function, *inputs.values())
         except (ValueError, KeyError):
             return None
-    return Trace(_link(events, list(arrays), names))
+    return Trace(outputs, tuple(tensors))
 
 
-def _link(events: list[dict[str, Any]], leaves: list[str], outputs: list[str]) -> dict[str, Node]:
+def _link(events: list[dict[str, Any]], tensors: Sequence[str]) -> Node:
     nodes: dict[str, Node] = {}
-    results: dict[str, str] = {}
+    result = ""
     for event in events:
         kind = event["type"]
-        if kind == "inputs":
-            for leaf, (key, shape, dtype) in zip(leaves, event["inputs"], strict=True):
-                nodes[key] = Node(LEAF, tuple(shape), dtype, (leaf,))
-        elif kind == "constants":
+        if kind == "constants":
             for key, value in event["constants"]:
                 nodes[key] = Node(CONSTANT, tuple(value.shape), value.dtype, (value,))
         elif kind == "outputs":
-            results = {name: key for name, (key, *_) in zip(outputs, event["outputs"], strict=True)}
+            ((result, *_),) = event["outputs"]
         elif kind == "primitive":
+            primitive, arguments = event["name"], tuple(event["arguments"])
             inputs = tuple(nodes[key] for key, *_ in event["inputs"])
+            if primitive == _STAND_IN:
+                primitive, arguments, inputs = LEAF, (tensors[arguments[-1]],), ()
+            elif primitive == _STAND_IN_FP8:
+                primitive, inputs = FROM_FP8, inputs[0].inputs
             for position, (key, shape, dtype) in enumerate(event["outputs"]):
-                nodes[key] = Node(event["name"], tuple(shape), dtype, tuple(event["arguments"]), inputs, position)
-    return {name: nodes[key] for name, key in results.items()}
+                nodes[key] = Node(primitive, tuple(shape), dtype, arguments, inputs, position)
+    return nodes[result]
 
 
 @contextlib.contextmanager
 def _exportable() -> Iterator[None]:
-    """`mx.contiguous` does not export; it changes no value, so a trace does without it."""
+    """Two functions of mlx do not export.
+
+    `contiguous` changes no value, so a trace does without it; `from_fp8` is written down as one that no model uses.
+    """
     with _PATCHING:
-        contiguous = mx.contiguous
+        contiguous, from_fp8 = mx.contiguous, mx.from_fp8
         mx.contiguous = lambda a, *_arguments, **_options: a
+        mx.from_fp8 = lambda x, dtype=mx.bfloat16, **_options: mx.erfinv(x.astype(dtype))
         try:
             yield
         finally:
-            mx.contiguous = contiguous
+            mx.contiguous, mx.from_fp8 = contiguous, from_fp8

@@ -14,7 +14,7 @@ from pipeline.weights.families import BaseTensor
 from pipeline.weights.layout import layout
 from pipeline.weights.origins import origins
 from pipeline.weights.slabs import can_slice
-from pipeline.weights.trace import trace
+from pipeline.weights.trace import leaves, trace
 
 ARCHITECTURES = ["llama", "llama-tied", "gemma", "qwen3_moe", "deepseek_v3", "gpt2", "baichuan_m1"]
 LAYERS = {"gpt2": "n_layer"}
@@ -44,10 +44,10 @@ def expected(base):
         name: (
             SAFETENSORS[node.dtype],
             node.shape,
-            frozenset(base.tensors[leaf].file for leaf in everything.leaves(name)),
+            frozenset(base.tensors[leaf].file for leaf in leaves(node)),
             not can_slice(node),
         )
-        for name, node in everything.outputs.items()
+        for name, node in ((name, everything.node(name)) for name in everything.outputs)
     }
 
 

@@ -143,7 +143,7 @@ def test_many_shards_of_many_files_hold_the_same_tensors(tiny, read_folder, tmp_
     single = layout(base, mixed(base), WHOLE)
     divided = layout(read_folder(several), mixed(base), 6000)
     assert len(divided.shards) > 10
-    assert {tuple(sorted(shard.needs)) for shard in divided.shards if len(shard.needs) < 3}
+    assert any(len(divided.needs(shard)) < 3 for shard in divided.shards)
     write_all(single, one, tmp_path / "one")
     write_all(divided, several, tmp_path / "many")
     assert_same_bits(load(tmp_path / "many"), load(tmp_path / "one"))

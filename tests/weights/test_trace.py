@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.errors import BaseModelError
 from pipeline.weights.families import BaseTensor
-from pipeline.weights.trace import CONSTANT, LEAF, placeholders, run_sanitize, trace
+from pipeline.weights.trace import CONSTANT, LEAF, leaves, placeholders, run_sanitize, trace
 
 TENSORS = {name: BaseTensor("BF16", (4, 8), "file") for name in ("a", "b", "c")}
 
@@ -21,15 +21,16 @@ def test_every_parameter_knows_the_tensors_behind_it():
         TENSORS,
     )
     assert found
-    assert {name: set(found.leaves(name)) for name in found.outputs} == {
+    nodes = {name: found.node(name) for name in found.outputs}
+    assert {name: set(leaves(node)) for name, node in nodes.items()} == {
         "renamed": {"a"},
         "stacked": {"a", "b"},
         "moved": {"c"},
         "new": set(),
     }
-    assert found.outputs["renamed"].primitive == LEAF
-    assert (found.outputs["stacked"].shape, found.outputs["stacked"].dtype) == ((2, 4, 8), mx.bfloat16)
-    one = found.outputs["moved"].inputs[1]
+    assert nodes["renamed"].primitive == LEAF
+    assert (nodes["stacked"].shape, nodes["stacked"].dtype) == ((2, 4, 8), mx.bfloat16)
+    one = nodes["moved"].inputs[1]
     assert one.primitive == "Broadcast"
     assert [source.primitive for source in one.inputs] == [CONSTANT]
 
@@ -40,7 +41,7 @@ def test_nothing_is_evaluated():
     before = mx.get_active_memory()
     found = trace(lambda w: {"x": mx.concatenate([w["a"].T, w["b"].T]).astype(mx.float16)}, huge)
     assert found
-    assert found.outputs["x"].shape == ((1 << 23) + (1 << 20), 1 << 22)
+    assert found.node("x").shape == ((1 << 23) + (1 << 20), 1 << 22)
     assert mx.get_active_memory() - before < 1 << 20
 
 

@@ -80,14 +80,19 @@ def _parser() -> argparse.ArgumentParser:
         commands,
         "plan",
         "say what a release would do, and why",
-        "Shows what would run and the reason for each task. Reads only.",
-        "  pipeline plan demo\n  pipeline plan demo --json | jq .bits_per_weight",
+        "Shows what would run and the reason for each task, how large the result will be to the byte, what decides\n"
+        "that, and what it takes to run it. Reads only, and needs no network where base.json describes the base model.",
+        "  pipeline plan demo\n  pipeline plan v2.5 --context 64k --context 200k\n"
+        "  pipeline plan demo --json | jq .bits_per_weight",
     )
     plan.set_defaults(run=_plan)
     _with_name(plan)
     _with_workspace(plan)
     plan.add_argument("--all", action="store_true", help="list every task")
-    plan.add_argument("--json", action="store_true", help="sizes, shards, tensor classes and rules for programs")
+    plan.add_argument(
+        "--context", metavar="TOKENS", action="append", default=[], help="show the memory at this length, such as 128k"
+    )
+    plan.add_argument("--json", action="store_true", help="sizes, shards, classes, rules and memory for programs")
 
     status = _command(
         commands,
@@ -168,9 +173,10 @@ def _release(options: argparse.Namespace) -> int:
 def _plan(options: argparse.Namespace) -> int:
     from pipeline import command
 
-    if options.json:
-        return command.show_sizes(options.name, options.workspace)
-    return command.show_plan(options.name, options.workspace, every=options.all)
+    contexts = [command.tokens(text) for text in options.context]
+    return command.show_sizes(
+        options.name, options.workspace, contexts=contexts, every=options.all, as_json=options.json
+    )
 
 
 def _status(options: argparse.Namespace) -> int:

@@ -15,17 +15,17 @@ from pipeline.errors import CardDiffers, ThresholdsMissed, Unmeasurable, UsageEr
 from pipeline.hub.connect import connect
 from pipeline.hub.protocol import Repository
 from pipeline.manifest import write_atomically
-from pipeline.release.find import find_root
+from pipeline.release.find import find_root, release_file
 from pipeline.release.load import load_release
-from pipeline.release.written import parse_size
+from pipeline.release.written import parse_size, parse_tokens
 from pipeline.stages import quantize, render, upload, validate
+from pipeline.stages.fit import check_fit
 from pipeline.stages.job import Folders, Job, open_job
+from pipeline.stages.sizes import sizes
 from pipeline.weights.base import weight_files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from pipeline.manifest import Json
+    from collections.abc import Callable, Iterator, Sequence
 
 WORKSPACE = ".pipeline"
 
@@ -38,9 +38,18 @@ def size(text: str) -> int:
         raise UsageError(f"--disk-window {error}") from None
 
 
+def tokens(text: str) -> int:
+    """The tokens of a context length such as "128k"; `UsageError` for anything else."""
+    try:
+        return parse_tokens(text)
+    except ValueError as error:
+        raise UsageError(f"--context {error}") from None
+
+
 def release(name: str, workspace: Path | None, *, until: str | None, every: bool, window: int | None) -> int:
     progress = console.Progress()
     with _opened(name, workspace, writable=True, told=progress.remark) as job, job.workspace.locked():
+        _check_fit(job)
         planned = plan(stages.tasks(job, until), job.workspace)
         console.show_plan(planned, every=every, dry_run=False)
         try:
@@ -59,6 +68,7 @@ def release(name: str, workspace: Path | None, *, until: str | None, every: bool
 def show_plan(name: str, workspace: Path | None, *, until: str | None = None, every: bool = False) -> int:
     with _opened(name, workspace, writable=False) as job:
         console.show_plan(plan(stages.tasks(job, until), job.workspace), every=every)
+        _check_fit(job)
     return 0
 
 
@@ -68,9 +78,18 @@ def show_status(name: str, workspace: Path | None, *, every: bool = False) -> in
     return 0
 
 
-def show_sizes(name: str, workspace: Path | None) -> int:
+def show_sizes(
+    name: str, workspace: Path | None, *, contexts: Sequence[int] = (), every: bool = False, as_json: bool = False
+) -> int:
+    """The whole plan: tasks, and how large the result will be. Exit code 2 comes after it when that does not fit."""
     with _opened(name, workspace, writable=False) as job:
-        console.show_json(_sizes(job))
+        made = sizes(job, contexts)
+        if as_json:
+            console.show_json(made.to_json())
+        else:
+            console.show_plan(plan(stages.tasks(job), job.workspace), every=every)
+            console.show_sizes(made)
+        _check_fit(job)
     return 0
 
 
@@ -125,6 +144,10 @@ def _folders(workspace: Path | None) -> Folders:
     return Folders(root, Path(workspace).resolve() if workspace else root / WORKSPACE)
 
 
+def _check_fit(job: Job) -> None:
+    check_fit(job.layout, job.assignment.modules, job.release.fit, release_file(job.name))
+
+
 def _summary(job: Job, until: str | None) -> console.Summary:
     """Where everything is, as far as this run went."""
     reached = stages.NAMES.index(until) if until else len(stages.NAMES) - 1
@@ -158,21 +181,3 @@ def _summary(job: Job, until: str | None) -> console.Summary:
             commit=str(published.values["commit"]),
         )
     return made
-
-
-def _sizes(job: Job) -> dict[str, Json]:
-    layout, counts = job.layout, job.assignment.counts
-    return {
-        "parameters": layout.parameters,
-        "bytes": layout.nbytes,
-        "bits_per_weight": layout.bits_per_weight,
-        "shards": [{"name": shard.name, "bytes": shard.size} for shard in layout.shards],
-        "classes": [
-            {"name": row.name, "parameters": row.parameters, "precision": row.precision, "bytes": row.nbytes}
-            for row in layout.classes
-        ],
-        "rules": [
-            {"line": rule.place.line, "match": rule.match, "modules": count}
-            for rule, count in zip(job.recipe.rules, counts, strict=True)
-        ],
-    }

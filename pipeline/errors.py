@@ -30,6 +30,10 @@ class BaseModelError(PipelineError):
     """The base model cannot be read, or is of a kind that cannot be quantized."""
 
 
+class DoesNotFit(PipelineError):
+    """The result would be larger than the release says that it may be."""
+
+
 class WorkspaceError(PipelineError):
     """The workspace is locked, full or not writable."""
 

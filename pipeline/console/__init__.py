@@ -4,6 +4,7 @@ from pipeline.console.messages import show_error, show_json, show_note, show_tex
 from pipeline.console.plan import show_plan, show_status
 from pipeline.console.progress import Progress
 from pipeline.console.results import Summary, show_summary, show_verdicts
+from pipeline.console.sizes import show_sizes
 
 __all__ = [
     "Progress",
@@ -12,6 +13,7 @@ __all__ = [
     "show_json",
     "show_note",
     "show_plan",
+    "show_sizes",
     "show_status",
     "show_summary",
     "show_text",

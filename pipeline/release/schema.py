@@ -16,6 +16,7 @@ from pydantic import (
     PlainValidator,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 from pipeline.release import written
@@ -36,6 +37,7 @@ Pattern = Annotated[Text, AfterValidator(written.check_pattern), Field(title="re
 Ranges = Annotated[Layers, BeforeValidator(written.parse_layers), Field(title="ranges such as `1-11,15`")]
 Size = Annotated[int, BeforeValidator(written.parse_size), Field(title="size such as `5 GB`")]
 Share = Annotated[float, BeforeValidator(written.parse_share), Field(title="share such as `10 %`")]
+Tokens = Annotated[int, BeforeValidator(written.parse_tokens), Field(title="tokens such as `128k`")]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000, title="whole number")]
 
 
@@ -111,6 +113,45 @@ class Thresholds(Written):
     )
 
 
+class Fit(Written):
+    """What the result has to fit into; a release that does not is refused before anything is downloaded."""
+
+    size: Size | None = Field(default=None, description="The most bytes that its weights may have.")
+    memory: Size | None = Field(
+        default=None,
+        description="The memory of the machine that runs it: `512 GiB` for a Mac that is sold with 512 GB.",
+    )
+    usable: Share | None = Field(
+        default=None,
+        description="The share of `memory` that the GPU may use; `75 %` when left out, about what macOS grants unless "
+        "`sudo sysctl iogpu.wired_limit_mb=...` raises it.",
+    )
+    context: Tokens | None = Field(
+        default=None, description="Tokens whose cache must fit beside the weights; k is 1024. None when left out."
+    )
+    beside: Size | None = Field(default=None, description="Memory that is left to other models and programs.")
+
+    @field_validator("usable", "context", "beside")
+    @classmethod
+    def _needs_memory(cls, value: float | None, info: ValidationInfo) -> float | None:
+        if value is not None and info.data.get("memory", 0) is None:
+            raise ValueError("says something about `memory`, which is missing")
+        return value
+
+    @field_validator("usable")
+    @classmethod
+    def _is_a_part(cls, usable: float | None) -> float | None:
+        if usable is not None and not 0 < usable <= 1:
+            raise ValueError("must be a share of the memory, between 0 and 100 %")
+        return usable
+
+    @model_validator(mode="after")
+    def _asks_for_something(self) -> Fit:
+        if self.memory is None and self.size is None:
+            raise ValueError("asks for nothing: say `size`, or `memory`, or both")
+        return self
+
+
 class Release(Written):
     """`releases/NAME/release.yaml`."""
 
@@ -124,6 +165,7 @@ class Release(Written):
     base: BaseRevision = Field(description="The model to quantize.")
     recipe: Name = Field(description="The recipe: NAME of `releases/recipes/NAME.yaml`.")
     target: Target = Field(description="Where the result goes.")
+    fit: Fit | None = Field(default=None, description="What the result has to fit into.")
     evaluate: Evaluation = Field(description="What is measured.")
     thresholds: Thresholds = Field(description="What must be reached to publish.")
 

@@ -12,7 +12,7 @@ from pipeline.hub.protocol import Repository
 from pipeline.lock import Lock
 from pipeline.manifest import File, write_atomically
 from pipeline.release.recipe import assign
-from pipeline.weights.base import BaseModel, read_base, weight_files
+from pipeline.weights.base import BaseModel, describes, read_base, weight_files
 from pipeline.weights.side_files import side_files
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from pipeline.release.recipe import Assignment, Recipe
     from pipeline.release.schema import Release
     from pipeline.weights.layout import Layout
+
+_DESCRIPTION = "base.json"
 
 
 @dataclass(frozen=True)
@@ -84,9 +86,10 @@ class Job:
 
 
 def open_job(asked: Asked, folders: Folders, hub: Hub, *, keep: bool) -> Job:
-    """Everything that a plan is made from; reads the base's headers from the Hub when `base.json` is not there.
+    """Everything that a plan is made from; reads the base's headers from the Hub when no `base.json` describes it.
 
-    keep: write what was read to `base.json` beside the release, so that the next plan needs no network.
+    keep: compare the description with the Hub, where that holds the base yet, and write what was read anew to
+    `base.json` beside the release. Without it a description is trusted, so that a plan needs no network.
 
     Raises: BaseModelError, ReleaseFileError when the recipe does not fit the base, HubError.
     """
@@ -101,19 +104,35 @@ def open_job(asked: Asked, folders: Folders, hub: Hub, *, keep: bool) -> Job:
 
 def _base(asked: Asked, folders: Folders, hub: Hub, *, keep: bool) -> BaseModel:
     wanted = asked.release.base
-    path = folders.release(asked.name) / "base.json"
-    if path.exists():
-        stored = BaseModel.from_json(path.read_text())
-        if (stored.repo, stored.revision) == (wanted.repo, wanted.revision):
-            return stored
+    stored = _stored(asked, folders)
+    if stored and not keep:
+        return stored
     repository = Repository(wanted.repo)
     if hub.head(repository, wanted.revision) is None:
+        if stored and not stored.note:  # a rehearsal, whose Hub is given the base during the run
+            return stored
         raise BaseModelError(
             f"{hub.endpoint} holds no {wanted.repo} at {wanted.revision[:12]}",
             hint="Correct base.repo and base.revision in release.yaml, or sign in if it is private or gated.",
         )
     files = hub.manifest(repository, wanted.revision)
+    if stored and not stored.note and not len(files - stored.files) and len(files) == len(stored.files):
+        return stored
     base = read_base(wanted.repo, wanted.revision, files, partial(hub.read, repository, wanted.revision))
     if keep:
-        write_atomically(path, base.to_json())
+        write_atomically(folders.release(asked.name) / _DESCRIPTION, base.to_json())
     return base
+
+
+def _stored(asked: Asked, folders: Folders) -> BaseModel | None:
+    """The description beside this release, or beside another one of the same base: it is large and the same for all."""
+    wanted = asked.release.base
+    own = folders.release(asked.name) / _DESCRIPTION
+    if own.exists():
+        stored = BaseModel.from_json(own.read_text())
+        if (stored.repo, stored.revision) == (wanted.repo, wanted.revision):
+            return stored
+    for other in sorted((folders.root / "releases").glob(f"*/{_DESCRIPTION}")):
+        if describes(text := other.read_text(), wanted.repo, wanted.revision):
+            return BaseModel.from_json(text)
+    return None

@@ -33,6 +33,7 @@ class BaseModel:
 
     config: config.json with the end-of-sequence ids of generation_config.json, as mlx-lm reads the two.
     tensors: by name, in sorted order.
+    note: how far this can be trusted where it was not read from the repository itself; "" where it was.
     """
 
     repo: str
@@ -40,6 +41,7 @@ class BaseModel:
     files: Manifest
     config: Mapping[str, Json]
     tensors: Mapping[str, BaseTensor]
+    note: str = ""
 
     def to_json(self) -> str:
         """One family of tensors a line, so that 200,000 of them stay reviewable."""
@@ -47,8 +49,9 @@ class BaseModel:
         lines = ",\n  ".join(json.dumps(row, ensure_ascii=False) for row in fold(self.tensors, files))
         listed = ",\n  ".join(json.dumps(row, ensure_ascii=False) for row in self.files.to_json())
         config = json.dumps(tag_floats(dict(self.config)), indent=2, ensure_ascii=False).replace("\n", "\n ")
+        note = f' "note": {json.dumps(self.note, ensure_ascii=False)},\n' if self.note else ""
         return (
-            f'{{\n "repo": {json.dumps(self.repo)},\n "revision": {json.dumps(self.revision)},\n'
+            f'{{\n "repo": {json.dumps(self.repo)},\n "revision": {json.dumps(self.revision)},\n{note}'
             f' "files": [\n  {listed}\n ],\n "config": {config},\n "tensors": [\n  {lines}\n ]\n}}\n'
         )
 
@@ -63,12 +66,18 @@ class BaseModel:
                 files,
                 decode("config", json.dumps(content["config"])),
                 unfold(content["tensors"], weight_files(files)),
+                str(content.get("note", "")),
             )
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise BaseModelError(
                 f"the stored description of the base model is damaged: {error!r}",
                 hint="Delete base.json; the next plan reads the headers again.",
             ) from error
+
+
+def describes(text: str, repo: str, revision: str) -> bool:
+    """Whether `to_json` wrote this text about that base, without reading all of it."""
+    return text.startswith(f'{{\n "repo": {json.dumps(repo)},\n "revision": {json.dumps(revision)},\n')
 
 
 def weight_files(files: Manifest) -> list[str]:

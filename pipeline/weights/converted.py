@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 import mlx.core as mx
@@ -13,10 +13,10 @@ from mlx_lm.utils import compute_bits_per_weight, get_total_parameters
 
 from pipeline.errors import BaseModelError
 from pipeline.release.recipe import Precision, Unquantized
-from pipeline.weights.architecture import MX, SAFETENSORS, build_model, model_dtype, parameters_of, sanitize_of
+from pipeline.weights.architecture import MX, SAFETENSORS, build_model, parameters_of
+from pipeline.weights.cache import measure_cache
 from pipeline.weights.config import cast_dtype
-from pipeline.weights.packed import unpacked
-from pipeline.weights.trace import looks_at_values, placeholders, run_sanitize
+from pipeline.weights.origins import origins
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from pipeline.weights.architecture import Model
     from pipeline.weights.base import BaseModel
     from pipeline.weights.boxes import Shape
+    from pipeline.weights.cache import Cache
+    from pipeline.weights.origins import Origin
 
 Kind: TypeAlias = "tuple[str, Shape]"
 """The dtype, in the words of safetensors, and the shape of a tensor."""
@@ -43,31 +45,37 @@ class Converted:
     parameters: what there is to quantize, cast already; tensors: what there is to save. Both in mlx-lm's order.
     quantization: the block of config.json, one entry for every quantized module.
     total_parameters, bits_per_weight: as mlx-lm counts them.
+    cache: what running it takes beside the weights; None when that cannot be known.
     keeps_vision: whether the model has a vision tower, which config.json then goes on describing.
     """
 
+    origins: Mapping[str, Origin] = field(repr=False)
     parameters: Mapping[str, Kind]
     tensors: Mapping[str, Kind]
     quantization: dict[str, Json]
     total_parameters: int
     bits_per_weight: float
+    cache: Cache | None
     keeps_vision: bool
 
 
 def convert(base: BaseModel, decisions: Mapping[str, Decision]) -> Converted:
     """Load, cast and quantize placeholders; `BaseModelError` when the tensors do not fit the architecture."""
     model = build_model(base.config)
-    _load(model, base)
+    made = origins(model, base)
+    _load(model, base, made)
     _cast(model, base, decisions)
     parameters = _kinds(model)
     _check_plain(parameters, decisions)
     quantization = _quantize(model, decisions, parameters)
     return Converted(
+        origins=made,
         parameters=parameters,
         tensors=_kinds(model),
         quantization=quantization,
         total_parameters=_total_parameters(model),
         bits_per_weight=_bits_per_weight(model),
+        cache=measure_cache(model),
         keeps_vision="vision_tower" in getattr(model, "model", {}),
     )
 
@@ -76,29 +84,16 @@ def _kinds(model: Model) -> dict[str, Kind]:
     return {name: (SAFETENSORS[array.dtype], tuple(array.shape)) for name, array in parameters_of(model).items()}
 
 
-def _load(model: Model, base: BaseModel) -> None:
-    weights = _sanitized(model, base)
+def _load(model: Model, base: BaseModel, made: Mapping[str, Origin]) -> None:
+    weights = [(name, mx.zeros(origin.shape, dtype=MX[origin.dtype])) for name, origin in made.items()]
     try:
-        model.load_weights(list(weights.items()), strict=True)
+        model.load_weights(weights, strict=True)
     except ValueError as error:
         message = " ".join(str(error).split())
         raise BaseModelError(
             f"the tensors of {base.repo} are not those of a {base.config['model_type']}: {message[:300]}",
             hint="Its weights are incomplete, or config.json belongs to another model.",
         ) from error
-
-
-def _sanitized(model: Model, base: BaseModel) -> dict[str, mx.array]:
-    """What `sanitize` makes of placeholders; where it looks at their values and refuses them, what it has to make."""
-    own = parameters_of(model)
-    tensors = unpacked(base.config, base.tensors, own).tensors
-    try:
-        return run_sanitize(sanitize_of(model), placeholders(tensors))
-    except BaseModelError:
-        if not looks_at_values(sanitize_of(model), tensors):
-            raise
-        dtype = getattr(mx, model_dtype(base))
-        return {name: array.astype(dtype) if _is_floating(array) else array for name, array in own.items()}
 
 
 def _is_floating(array: mx.array) -> bool:

@@ -10,13 +10,10 @@ from typing import TYPE_CHECKING
 from pipeline.release.layers import layer_class
 from pipeline.release.recipe import Precision
 from pipeline.weights.architecture import MX, build_model, parameters_of, sanitize_of
-from pipeline.weights.base import weight_files
 from pipeline.weights.config import released
 from pipeline.weights.converted import convert
 from pipeline.weights.packed import unpacked
 from pipeline.weights.shards import arrange, divide, index_json, nbytes, shard_name
-from pipeline.weights.slabs import can_slice
-from pipeline.weights.trace import leaves
 from pipeline.weights.trace import trace as trace_sanitize
 
 if TYPE_CHECKING:
@@ -25,8 +22,10 @@ if TYPE_CHECKING:
     from pipeline.release.recipe import Decision
     from pipeline.weights.base import BaseModel
     from pipeline.weights.boxes import Shape
+    from pipeline.weights.cache import Cache
     from pipeline.weights.converted import Converted
     from pipeline.weights.headers import Tensor
+    from pipeline.weights.origins import Origin
     from pipeline.weights.packed import Unpacked
     from pipeline.weights.trace import Node, Trace
 
@@ -89,6 +88,8 @@ class Layout:
 
     nbytes: of all tensors, headers not counted; parameters, bits_per_weight: as mlx-lm counts them.
     config, index: the texts of config.json and model.safetensors.index.json.
+    cache: what running the model takes beside its weights; None when its cache is of a kind that mlx-lm does not know.
+    origins: what every parameter is made of.
     """
 
     base: BaseModel
@@ -99,6 +100,25 @@ class Layout:
     classes: tuple[TensorClass, ...]
     config: str = field(repr=False)
     index: str = field(repr=False)
+    cache: Cache | None = field(repr=False)
+    origins: Mapping[str, Origin] = field(repr=False)
+
+    def memory(self, context: int) -> int | None:
+        """Bytes to run the model with `context` tokens read: all weights and its cache; None when that is unknown.
+
+        What a computation holds for a moment comes on top.
+        """
+        return self.nbytes + self.cache.nbytes(context) if self.cache else None
+
+    def needs(self, shard: Shard) -> frozenset[str]:
+        """The base files that the shard is made from."""
+        return frozenset[str]().union(*(self.origins[piece.parameter].files for piece in shard.pieces))
+
+    @property
+    def whole(self) -> frozenset[str]:
+        """The parameters that take the memory of the whole tensor, since they cannot be computed in slabs."""
+        pieces = (piece.parameter for shard in self.shards for piece in shard.pieces)
+        return frozenset(name for name in pieces if self.origins[name].whole)
 
     @cached_property
     def source(self) -> Unpacked:
@@ -114,20 +134,6 @@ class Layout:
         """Every parameter in the shard as a graph over the base; None for those of which no slab can be built."""
         trace = self.trace
         return {piece.parameter: trace.node(piece.parameter) if trace else None for piece in shard.pieces}
-
-    def needs(self, shard: Shard) -> frozenset[str]:
-        """The base files that the shard is made from."""
-        graphs = self.graphs(shard).values()
-        if None in graphs:
-            return frozenset(weight_files(self.base.files))
-        behind = {leaf for node in graphs if node for leaf in leaves(node)}
-        return frozenset(self.base.tensors[name].file for name in self.source.stored(behind))
-
-    @cached_property
-    def whole(self) -> frozenset[str]:
-        """The parameters that take the memory of the whole tensor, since they cannot be computed in slabs."""
-        graphs = (graph for shard in self.shards for graph in self.graphs(shard).items())
-        return frozenset(name for name, node in graphs if node is None or not can_slice(node))
 
 
 def layout(base: BaseModel, decisions: Mapping[str, Decision], shard_size: int) -> Layout:
@@ -156,6 +162,8 @@ def layout(base: BaseModel, decisions: Mapping[str, Decision], shard_size: int) 
             total_size=total,
             total_parameters=converted.total_parameters,
         ),
+        cache=converted.cache,
+        origins=converted.origins,
     )
 
 

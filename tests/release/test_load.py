@@ -169,3 +169,30 @@ def test_any_value_anywhere_is_read_or_refused_in_plain_english(tmp_path_factory
         told = str(error)
         assert not re.search(r"[Ii]nput|Value error|pydantic|Traceback|Field required", told)
         assert re.match(r"releases/recipes/any\.yaml:\d+:\d+: ", told)
+
+
+@pytest.mark.parametrize(
+    ("fit", "place", "told"),
+    [
+        ("{}", "fit", "asks for nothing: say `size`, or `memory`, or both"),
+        ("{context: 128k}", "fit.context", "says something about `memory`, which is missing"),
+        ("{size: 5 GB, beside: 60 GB}", "fit.beside", "says something about `memory`, which is missing"),
+        ("{memory: 512 GiB, usable: 110 %}", "fit.usable", "must be a share of the memory, between 0 and 100 %"),
+        ("{memory: 512}", "fit.memory", "must be a size with its unit"),
+        ("{memory: 5 GB, context: long}", "fit.context", "must be a number of tokens, such as `128k` or `4096`"),
+        ("{memroy: 5 GB}", "fit.memroy", "did you mean `memory`?"),
+    ],
+)
+def test_a_budget_that_makes_no_sense_is_refused(fit, place, told, repository):
+    repository.release("small", f"{repository.text}fit: {fit}\n")
+    (line,) = [line for line in refusal(repository.root, "small").splitlines() if line.startswith("releases/")]
+    assert re.match(rf"releases/small/release.yaml:\d+:\d+: {re.escape(place)}", line)
+    assert told in line
+
+
+def test_a_budget_is_read_in_bytes_and_tokens(repository):
+    repository.release(
+        "small", f"{repository.text}fit: {{memory: 512 GiB, usable: 90 %, context: 128k, beside: 60 GB}}\n"
+    )
+    fit = load_release(repository.root, "small").release.fit
+    assert (fit.memory, fit.usable, fit.context, fit.beside, fit.size) == (512 << 30, 0.9, 131072, 60 * 10**9, None)

@@ -21,6 +21,7 @@ SECTIONS = {
     "Release": schema.Release,
     "`base`": schema.BaseRevision,
     "`target`": schema.Target,
+    "`fit`": schema.Fit,
     "`evaluate`": schema.Evaluation,
     "`evaluate.text`": schema.EvaluationText,
     "`thresholds`": schema.Thresholds,

@@ -1,0 +1,76 @@
+"""`pipeline plan` of a model that is far too large for this machine, as on a clean clone without network."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+# In a process of its own, since memory that other tests have taken would count.
+PROGRAM = """
+import resource, sys
+from pipeline.cli import main
+code = main(sys.argv[1:])
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+print(code, peak, file=sys.stderr)
+"""
+OFFLINE = {"HF_ENDPOINT": "http://127.0.0.1:9"}
+
+
+def planned(repository, *arguments):
+    """Exit code, peak memory in bytes, and what was said on both streams."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, "plan", *arguments],
+        cwd=repository.root,
+        env={**os.environ, **OFFLINE},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    *said, last = done.stderr.splitlines()
+    code, peak = map(int, last.split())
+    return code, peak, done.stdout, "\n".join(said)
+
+
+def test_a_trillion_parameters_are_planned_offline_in_little_memory(repository):
+    code, peak, out, said = planned(repository, "v2.5", "--json")
+    assert (code, said) == (0, "")
+    table = json.loads(out)
+    assert (table["parameters"], table["bytes"], table["fits"]) == (1_026_408_232_448, 350_252_158_976, True)
+    assert peak < 600_000_000
+
+
+def test_a_plan_that_does_not_fit_is_shown_and_refused(repository):
+    repository.edit("v2.5", "size: 351 GB", "size: 350 GB")
+    code, _, out, said = planned(repository, "v2.5", "--json", "--context", "64k")
+    assert code == 2
+    table = json.loads(out)
+    assert table["fits"] is False
+    assert [row["context"] for row in table["memory"]] == [65536, 131072]
+    assert "its weights are 350.25 GB, 0.25 GB over `size: 350 GB`" in said
+    assert "hint: Most bytes are in switch_mlp.gate_proj at 2 bit g64" in said
+    code, out = repository.run("release", "v2.5", "--dry-run")
+    assert code == 2
+    assert "does not fit what releases/v2.5/release.yaml asks for" in out
+
+
+def test_a_context_that_is_none_is_refused(repository):
+    code, _, out, said = planned(repository, "demo", "--context", "long")
+    assert (code, out) == (2, "")
+    assert "--context must be a number of tokens, such as `128k`" in said
+
+
+def test_a_plan_for_people_shows_tasks_tensors_rules_and_memory(repository):
+    code, out = repository.run("plan", "demo")
+    assert code == 0
+    for part in (
+        "tasks would run",
+        "134,515,008",
+        "mixed-5-6-8.yaml",
+        r"self_attn\.[qkvo]_proj$",
+        "on a Mac with 8 GB or more",
+        "--disk-window",
+    ):
+        assert part in out, part

@@ -116,6 +116,8 @@ def _parser() -> argparse.ArgumentParser:
     how.add_argument("--check", action="store_true", help="write nothing; exit 5 when the card differs")
     how.add_argument("--diff", action="store_true", help="write nothing; show what would change")
 
+    _add_recipe(commands)
+
     hub = _command(
         commands,
         "hub",
@@ -128,6 +130,54 @@ def _parser() -> argparse.ArgumentParser:
     _with_workspace(hub)
     hub.add_argument("--port", type=int, default=LOCAL_PORT, help="default: %(default)s")
     return parser
+
+
+def _add_recipe(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    recipe = _command(
+        commands,
+        "recipe",
+        "import, show or propose a recipe",
+        "Works on recipes, releases/recipes/NAME.yaml: which part of a model is stored with how many bits.",
+        "  pipeline recipe show mixed-5-6-8 --for demo\n  pipeline recipe import overrides.txt --name mine",
+    )
+    actions = recipe.add_subparsers(title="actions", required=True, metavar="ACTION")
+
+    show = _command(
+        actions,
+        "show",
+        "say which module gets what, and why",
+        "Shows every tensor class of a release's base model: what it gets, and which line of the recipe decides it.",
+        "  pipeline recipe show mixed-5-6-8 --for demo\n  pipeline recipe show uniform-2bit --for demo --json",
+    )
+    show.set_defaults(run=_recipe_show)
+    show.add_argument("name", metavar="NAME", help="a recipe: the NAME of releases/recipes/NAME.yaml")
+    show.add_argument("--for", dest="release", metavar="RELEASE", required=True, help="the release with the base model")
+    _with_workspace(show)
+    show.add_argument("--json", action="store_true", help="the same for programs")
+
+    importing = _command(
+        actions,
+        "import",
+        "make a recipe of what other tools are told",
+        "Reads PATTERN=VALUE overrides of mlx_lm.convert (mlx-lm pull request 922) or the tensor types of llama.cpp's\n"
+        "llama-quantize, one a line or as on their command lines, and prints them as a recipe.",
+        "  pipeline recipe import overrides.txt > releases/recipes/mine.yaml\n"
+        "  pipeline recipe import tensor-types.txt --name mine --otherwise 4\n"
+        "  pipeline recipe import convert.sh --name mine",
+    )
+    importing.set_defaults(run=_recipe_import)
+    importing.add_argument("file", type=Path, metavar="FILE")
+    importing.add_argument("--name", metavar="NAME", help="write releases/recipes/NAME.yaml, which must not exist yet")
+    importing.add_argument(
+        "--as",
+        dest="kind",
+        choices=("overrides", "tensor-types"),
+        help="what FILE is (default: by its names and types)",
+    )
+    importing.add_argument(
+        "--otherwise", metavar="VALUE", help="for all other modules: bits, `bits,group`, a mode or a dtype"
+    )
+    importing.add_argument("--layers", type=int, metavar="COUNT", help="how many layers the model has")
 
 
 def _command(
@@ -183,6 +233,20 @@ def _card(options: argparse.Namespace) -> int:
     from pipeline import command
 
     return command.card(options.name, check=options.check, diff=options.diff)
+
+
+def _recipe_show(options: argparse.Namespace) -> int:
+    from pipeline import recipe_command
+
+    return recipe_command.show(options.name, options.release, options.workspace, as_json=options.json)
+
+
+def _recipe_import(options: argparse.Namespace) -> int:
+    from pipeline import recipe_command
+
+    return recipe_command.import_file(
+        options.file, options.name, kind=options.kind, otherwise=options.otherwise, layers=options.layers
+    )
 
 
 def _hub(options: argparse.Namespace) -> int:

@@ -136,9 +136,10 @@ def _add_recipe(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     recipe = _command(
         commands,
         "recipe",
-        "import, show or propose a recipe",
+        "show, import or propose a recipe",
         "Works on recipes, releases/recipes/NAME.yaml: which part of a model is stored with how many bits.",
-        "  pipeline recipe show mixed-5-6-8 --for demo\n  pipeline recipe import overrides.txt --name mine",
+        "  pipeline recipe show mixed-5-6-8 --for demo\n  pipeline recipe import overrides.txt --name mine\n"
+        "  pipeline recipe solve demo --budget '95 MB'",
     )
     actions = recipe.add_subparsers(title="actions", required=True, metavar="ACTION")
 
@@ -154,6 +155,39 @@ def _add_recipe(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     show.add_argument("--for", dest="release", metavar="RELEASE", required=True, help="the release with the base model")
     _with_workspace(show)
     show.add_argument("--json", action="store_true", help="the same for programs")
+
+    solve = _command(
+        actions,
+        "solve",
+        "propose a recipe for a budget",
+        "Measures on the downloaded base model what every precision loses of every weight matrix, and finds the mix\n"
+        "that loses least within a budget. Measurements are kept, so that another budget takes seconds.",
+        "  pipeline recipe solve demo --budget '95 MB'\n"
+        "  pipeline recipe solve v2.5 --budget '350 GB' --name solved-350gb\n"
+        "  pipeline recipe solve v2.5 --budget '350 GB' --allow 'switch_mlp=2 3 4' --allow 'self_attn=8 bf16'",
+    )
+    solve.set_defaults(run=_recipe_solve)
+    solve.add_argument("release", metavar="RELEASE", help="the release whose base model is measured")
+    solve.add_argument("--budget", metavar="SIZE", required=True, help="bytes of all weights, such as '350 GB'")
+    solve.add_argument(
+        "--allow",
+        metavar="PATTERN=VALUES",
+        action="append",
+        default=[],
+        help="what modules may get, such as 'switch_mlp=2 3 4,32'; the first that matches holds (default: what the "
+        "architecture wishes, else every number of bits in groups of 64, or unquantized)",
+    )
+    solve.add_argument(
+        "--weight",
+        metavar="PATTERN=NUMBER",
+        action="append",
+        default=[],
+        help="how much the errors of modules count, such as 'lm_head=4' (default: 1 inside of the layers; outside, as "
+        "many as there are layers)",
+    )
+    solve.add_argument("--name", metavar="NAME", help="write releases/recipes/NAME.yaml, which must not exist yet")
+    _with_workspace(solve)
+    solve.add_argument("--json", action="store_true", help="sizes, errors and the recipe for programs")
 
     importing = _command(
         actions,
@@ -246,6 +280,20 @@ def _recipe_import(options: argparse.Namespace) -> int:
 
     return recipe_command.import_file(
         options.file, options.name, kind=options.kind, otherwise=options.otherwise, layers=options.layers
+    )
+
+
+def _recipe_solve(options: argparse.Namespace) -> int:
+    from pipeline import recipe_command
+
+    return recipe_command.solve(
+        options.release,
+        options.workspace,
+        budget=options.budget,
+        allow=options.allow,
+        weights=options.weight,
+        name=options.name,
+        as_json=options.json,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -16,7 +17,7 @@ def here(repository, monkeypatch):
     return repository.root
 
 
-@pytest.mark.parametrize("action", ["import", "show"])
+@pytest.mark.parametrize("action", ["import", "show", "solve"])
 def test_every_action_teaches_by_example(action, capsys):
     with pytest.raises(SystemExit) as ended:
         main(["recipe", action, "--help"])
@@ -86,4 +87,76 @@ def test_mistakes_end_with_2_and_what_to_do(arguments, words, here, tmp_path, ca
     listed = tmp_path / "list.txt"
     listed.write_text("lm_head=8\n")
     assert main(["recipe", *(word.format(list=listed) for word in arguments)]) == 2
+    assert words in capsys.readouterr().err
+
+
+@pytest.fixture
+def downloaded(here, smollm2_base):
+    """The release repository, with the demo's base in the workspace as the download would leave it."""
+    folder = here / ".pipeline/releases/demo/base"
+    folder.mkdir(parents=True)
+    for path in smollm2_base.iterdir():
+        (folder / path.name).symlink_to(path)
+    return here
+
+
+# Two precisions, so that measuring takes seconds.
+FEW = ("--allow", "embed_tokens|q_proj|k_proj=8", "--allow", ".=2 4")
+
+
+def test_solve_proposes_what_a_release_can_use(downloaded, capsys):
+    ask = ["recipe", "solve", "demo", *FEW]
+    assert main([*ask, "--budget", "75 MB", "--name", "solved"]) == 0
+    said = capsys.readouterr()
+    assert "measuring 134 million weights" in said.err
+    assert "of 75,000,000 bytes" in said.out
+
+    assert main([*ask, "--budget", "75 MB", "--json"]) == 0
+    again = capsys.readouterr()
+    assert "measuring" not in again.err
+    proposal = json.loads(again.out)
+    assert 74_000_000 < proposal["bytes"] <= 75_000_000
+    assert {row["precision"] for row in proposal["classes"]} == {"2 bit g64", "4 bit g64", "8 bit g64"}
+    assert proposal["least_error"] <= proposal["error"] < 1.01 * proposal["least_error"] + 0.2
+    assert (downloaded / "releases/recipes/solved.yaml").read_text().partition("version")[2] == proposal[
+        "recipe"
+    ].partition("version")[2]
+
+    # The release would come out at exactly that size.
+    release = downloaded / "releases/demo/release.yaml"
+    release.write_text(release.read_text().replace("recipe: mixed-5-6-8", "recipe: solved"))
+    assert main(["plan", "demo", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["bytes"] == proposal["bytes"]
+
+    # The tightest budget is found to the byte, and what has to give is said.
+    assert main([*ask, "--budget", "1 MB"]) == 2
+    smallest = int(re.search(r"smallest possible size is ([\d,]+)", capsys.readouterr().err)[1].replace(",", ""))
+    assert main([*ask, "--budget", f"{smallest - 1} B"]) == 2
+    assert main([*ask, "--budget", f"{smallest} B", "--name", "solved"]) == 2
+    assert "solved.yaml exists" in capsys.readouterr().err
+    assert main([*ask, "--budget", f"{smallest} B"]) == 0
+    printed = capsys.readouterr()
+    assert "bits: 4" not in printed.out
+    assert f"{smallest:,} of {smallest:,} bytes" in printed.err
+
+
+def test_solve_says_when_the_base_is_not_there(here, capsys):
+    assert main(["recipe", "solve", "demo", "--budget", "75 MB"]) == 2
+    said = capsys.readouterr().err
+    assert "3 of its 3 weight files are missing" in said
+    assert "`pipeline release demo --until download` fetches it" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--budget", "much"), "--budget must be a size with its unit"),
+        (("--budget", "75 MB", "--allow", "mlp=7"), "--allow 'mlp=7': a value has bits 7"),
+        (("--budget", "75 MB", "--weight", "mlp"), "--weight must be PATTERN=VALUES"),
+        (("--budget", "75 MB", "--name", "mixed-5-6-8"), "mixed-5-6-8.yaml exists"),
+        (("--budget", "75 MB", "--allow", "mlp=4,128"), "fits its input dimension 576"),
+    ],
+)
+def test_a_question_that_cannot_be_solved(arguments, words, here, capsys):
+    assert main(["recipe", "solve", "demo", *arguments]) == 2
     assert words in capsys.readouterr().err

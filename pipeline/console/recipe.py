@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from pipeline.card.figures import bits, quantity
-from pipeline.console.terminal import one_line, print_hanging, print_line, print_rows, stdout
+from pipeline.card.figures import bits, byte_size, grouped, percent, quantity
+from pipeline.console.terminal import one_line, print_hanging, print_line, print_rows, stderr, stdout
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from pipeline.release.overview import By, Row
+    from pipeline.release.proposal import Share
+    from pipeline.release.solve import Solution
 
 _HEADINGS = ("class", "modules", "layers", "weights", "precision", "line", "why")
 _RIGHT = {1, 3, 5}
@@ -50,6 +52,36 @@ def show_recipe(headline: str, rows: Sequence[Row], file: str, console: Console 
         f"{sum(row.modules for row in rows)} modules, {quantity(weights)} weights, {bits(total / weights)} bits each."
     )
     print_hanging(console, Text(), Text(summary, style="bold"))
+
+
+def show_shares(
+    shares: Sequence[Share], solution: Solution, budget: int, bits_per_weight: float, *, aside: bool = False
+) -> None:
+    """A proposal: what every class would get, cost and lose. aside: on standard error, beside the recipe itself."""
+    console = stderr() if aside else stdout()
+    table = [[Text(heading, style="dim") for heading in ("class", "modules", "precision", "size", "error", "layers")]]
+    name = ""
+    for share in shares:
+        table.append(
+            [
+                Text(one_line(share.name) if share.name != name else "", style="bold"),
+                Text(str(len(share.modules))),
+                Text(str(share.decision), style="cyan"),
+                Text(byte_size(share.nbytes)),
+                Text(percent(share.error) if share.error else ""),
+                Text(str(share.layers or ""), style="dim"),
+            ]
+        )
+        name = share.name
+    print_rows(console, table, right={1, 3, 4})
+    print_line(console, Text())
+    close = f"{grouped(solution.nbytes)} of {grouped(budget)} bytes, {bits(bits_per_weight)} bits per weight."
+    print_hanging(console, Text(), Text(close, style="bold"))
+    if solution.error:
+        above = (solution.error - solution.bound) / solution.error
+        remark = f"The weighted sum of relative squared errors is {solution.error:.4g}"
+        remark += f"; at best it could be {percent(above)} less." if above else ", the least that is allowed."
+        print_hanging(console, Text(), Text(remark, style="dim"))
 
 
 def _line(row: Row, file: str) -> str:

@@ -7,7 +7,8 @@ import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.release.recipe import FORMATS, Precision
+from pipeline.release.places import Place
+from pipeline.release.recipe import FORMATS, Precision, Recipe, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,6 +44,14 @@ class Draft:
     def text(self) -> str:
         """The YAML file, which `load_recipe` reads back to the same rules."""
         return "\n".join(self._lines()) + "\n"
+
+    def recipe(self, name: str) -> Recipe:
+        """The recipe itself, placed in a file that is not written yet; places count rules instead of lines."""
+        rules = tuple(
+            Rule(rule.match, rule.layers, rule.decision, rule.why, Place(name, index))
+            for index, rule in enumerate(self.rules, 1)
+        )
+        return Recipe(name, 1, self.summary, rules, self.otherwise, self.otherwise_why, Place(name))
 
     def _lines(self) -> Iterator[str]:
         for remark in self.remarks:

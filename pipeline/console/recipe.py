@@ -80,7 +80,9 @@ def show_shares(
     if solution.error:
         above = (solution.error - solution.bound) / solution.error
         remark = f"The weighted sum of relative squared errors is {solution.error:.4g}"
-        remark += f"; at best it could be {percent(above)} less." if above else "; nothing that is allowed and fits has less."
+        remark += (
+            f"; at best it could be {percent(above)} less." if above else "; nothing that is allowed and fits has less."
+        )
         print_hanging(console, Text(), Text(remark, style="dim"))
 
 

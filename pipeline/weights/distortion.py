@@ -6,6 +6,7 @@ import json
 import math
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from pipeline.manifest import write_atomically
 from pipeline.release.recipe import Precision
 from pipeline.weights.architecture import MX
 from pipeline.weights.boxes import cut
-from pipeline.weights.quantizer import in_order, parts
+from pipeline.weights.quantizer import in_order, kept_graphs, parts
 from pipeline.weights.slabs import slab_elements
 from pipeline.weights.source import open_base
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from pipeline.weights.boxes import Box, Shape
     from pipeline.weights.layout import Layout, Piece
     from pipeline.weights.quantizer import Part
+    from pipeline.weights.trace import Node
 
 _AHEAD = 4  # slabs queued for each thread
 
@@ -82,11 +84,13 @@ def measure(
     """
     with ThreadPoolExecutor(threads, "slab") as pool:
         for shard in layout.shards:
-            tasks = {
-                piece.parameter: left
-                for piece in shard.pieces
-                if piece.parameter.endswith(".weight") and (left := measured.missing(piece.module, _of(piece, wanted)))
-            }
+            graphs = layout.graphs(shard) if layout.source.packings else {}
+            tasks: dict[str, tuple[Precision, ...]] = {}
+            for piece in shard.pieces:
+                if piece.parameter.endswith(".weight") and (left := measured.missing(piece.module, _of(piece, wanted))):
+                    kept = [one for one in left if _is_kept(layout, piece, one, graphs.get(piece.parameter))]
+                    measured.add(piece.module, dict.fromkeys(kept, 0.0))
+                    tasks[piece.parameter] = tuple(one for one in left if one not in kept)
             if not tasks:
                 continue
             with open_base(layout.base, layout.source, folder, layout.needs(shard)) as read:
@@ -109,6 +113,11 @@ def nbytes(shape: Shape, dtype: str, decision: Decision) -> int:
 
 def _of(piece: Piece, wanted: Mapping[str, Sequence[Precision]]) -> Sequence[Precision]:
     return wanted.get(piece.module, ()) if piece.parts[0] else ()
+
+
+def _is_kept(layout: Layout, piece: Piece, precision: Precision, node: Node | None) -> bool:
+    """Whether the base holds the weight in this very form, so that nothing is lost."""
+    return kept_graphs(layout, replace(piece, precision=precision), node) is not None
 
 
 def _measure(

@@ -107,7 +107,7 @@ def _fill(
 def parts(layout: Layout, shard: Shard, folder: Path, read: Read) -> Iterator[tuple[Piece, Part]]:
     """Every piece, with a function that makes any part of it ready to be written."""
     graphs = layout.graphs(shard)
-    kept = {piece.parameter: _kept(layout, piece, graphs[piece.parameter]) for piece in shard.pieces}
+    kept = {piece.parameter: kept_graphs(layout, piece, graphs[piece.parameter]) for piece in shard.pieces}
     whole = [name for name, node in graphs.items() if not kept[name] and (node is None or not can_slice(node))]
     behind = (leaves(node) if node else frozenset(layout.source.tensors) for node in map(graphs.get, whole))
     everything = frozenset[str]().union(*behind)
@@ -122,7 +122,7 @@ def parts(layout: Layout, shard: Shard, folder: Path, read: Read) -> Iterator[tu
             yield piece, partial(_quantized, piece, partial(slab, node, read))
 
 
-def _kept(layout: Layout, piece: Piece, node: Node | None) -> tuple[Node, ...] | None:
+def kept_graphs(layout: Layout, piece: Piece, node: Node | None) -> tuple[Node, ...] | None:
     """The graphs of a piece that the base holds at the precision that is asked for: its codes are taken as they are."""
     if node is None or piece.precision is None:
         return None

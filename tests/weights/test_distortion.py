@@ -106,3 +106,16 @@ def test_sizes_are_those_that_are_written(architecture, dtype, decision, tiny, r
     )
     asked = sum(nbytes(module.shape, dtype, decision) for module in every)
     assert planned.nbytes - plain.nbytes == asked - whole
+
+
+def test_packed_experts_are_measured_unpacked_and_lose_nothing_where_they_are_kept(
+    tiny_kimi_base, read_folder, tmp_path
+):
+    base = read_folder(tiny_kimi_base)
+    measured, _ = measured_of(tiny_kimi_base, base, tmp_path, [Precision(2, 32), Precision(4, 32), Precision(8, 32)])
+    experts = [module.path for module in modules(base) if "switch_mlp" in module.path]
+    assert experts
+    for path in experts:
+        assert measured.error(path, Precision(4, 32)) == 0
+        assert 0.01 < measured.error(path, Precision(2, 32)) < 0.5
+        assert 0 < measured.error(path, Precision(8, 32)) < 1e-3

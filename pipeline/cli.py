@@ -121,6 +121,8 @@ def _parser() -> argparse.ArgumentParser:
     how.add_argument("--check", action="store_true", help="write nothing; exit 5 when the card differs")
     how.add_argument("--diff", action="store_true", help="write nothing; show what would change")
 
+    _add_recipe(commands)
+
     hub = _command(
         commands,
         "hub",
@@ -133,6 +135,88 @@ def _parser() -> argparse.ArgumentParser:
     _with_workspace(hub)
     hub.add_argument("--port", type=int, default=LOCAL_PORT, help="default: %(default)s")
     return parser
+
+
+def _add_recipe(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    recipe = _command(
+        commands,
+        "recipe",
+        "show, import or propose a recipe",
+        "Works on recipes, releases/recipes/NAME.yaml: which part of a model is stored with how many bits.",
+        "  pipeline recipe show mixed-5-6-8 --for demo\n  pipeline recipe import overrides.txt --name mine\n"
+        "  pipeline recipe solve demo --budget '95 MB'",
+    )
+    actions = recipe.add_subparsers(title="actions", required=True, metavar="ACTION")
+
+    show = _command(
+        actions,
+        "show",
+        "say which module gets what, and why",
+        "Shows every tensor class of a release's base model: what it gets, and which line of the recipe decides it.",
+        "  pipeline recipe show mixed-5-6-8 --for demo\n  pipeline recipe show uniform-2bit --for demo --json",
+    )
+    show.set_defaults(run=_recipe_show)
+    show.add_argument("name", metavar="NAME", help="a recipe: the NAME of releases/recipes/NAME.yaml")
+    show.add_argument("--for", dest="release", metavar="RELEASE", required=True, help="the release with the base model")
+    _with_workspace(show)
+    show.add_argument("--json", action="store_true", help="the same for programs")
+
+    solve = _command(
+        actions,
+        "solve",
+        "propose a recipe for a budget",
+        "Measures on the downloaded base model what every precision loses of every weight matrix, and finds the mix\n"
+        "that loses least within a budget. Measurements are kept, so that another budget takes seconds.",
+        "  pipeline recipe solve demo --budget '95 MB'\n"
+        "  pipeline recipe solve v2.5 --budget '350 GB' --name solved-350gb\n"
+        "  pipeline recipe solve v2.5 --budget '350 GB' --allow 'switch_mlp=2 3 4' --allow 'self_attn=8 bf16'",
+    )
+    solve.set_defaults(run=_recipe_solve)
+    solve.add_argument("release", metavar="RELEASE", help="the release whose base model is measured")
+    solve.add_argument("--budget", metavar="SIZE", required=True, help="bytes of all weights, such as '350 GB'")
+    solve.add_argument(
+        "--allow",
+        metavar="PATTERN=VALUES",
+        action="append",
+        default=[],
+        help="what modules may get, such as 'switch_mlp=2 3 4,32'; the first that matches holds (default: what the "
+        "architecture wishes, else every number of bits in groups of 64, or unquantized)",
+    )
+    solve.add_argument(
+        "--weight",
+        metavar="PATTERN=NUMBER",
+        action="append",
+        default=[],
+        help="how much the errors of modules count, such as 'lm_head=4' (default: 1 inside of the layers; outside, as "
+        "many as there are layers)",
+    )
+    solve.add_argument("--name", metavar="NAME", help="write releases/recipes/NAME.yaml, which must not exist yet")
+    _with_workspace(solve)
+    solve.add_argument("--json", action="store_true", help="sizes, errors and the recipe for programs")
+
+    importing = _command(
+        actions,
+        "import",
+        "make a recipe of what other tools are told",
+        "Reads PATTERN=VALUE overrides of mlx_lm.convert (mlx-lm pull request 922) or the tensor types of llama.cpp's\n"
+        "llama-quantize, one a line or as on their command lines, and prints them as a recipe.",
+        "  pipeline recipe import overrides.txt > releases/recipes/mine.yaml\n"
+        "  pipeline recipe import tensor-types.txt --name mine --otherwise 4\n"
+        "  pipeline recipe import convert.sh --name mine",
+    )
+    importing.set_defaults(run=_recipe_import)
+    importing.add_argument("file", type=Path, metavar="FILE")
+    importing.add_argument("--name", metavar="NAME", help="write releases/recipes/NAME.yaml, which must not exist yet")
+    importing.add_argument(
+        "--as",
+        dest="kind",
+        choices=("overrides", "tensor-types"),
+        help="what FILE is (default: by its names and types)",
+    )
+    importing.add_argument(
+        "--otherwise", metavar="VALUE", help="for all other modules: bits, `bits,group`, a mode or a dtype"
+    )
+    importing.add_argument("--layers", type=int, metavar="COUNT", help="how many layers the model has")
 
 
 def _command(
@@ -189,6 +273,34 @@ def _card(options: argparse.Namespace) -> int:
     from pipeline import command
 
     return command.card(options.name, check=options.check, diff=options.diff)
+
+
+def _recipe_show(options: argparse.Namespace) -> int:
+    from pipeline import recipe_command
+
+    return recipe_command.show(options.name, options.release, options.workspace, as_json=options.json)
+
+
+def _recipe_import(options: argparse.Namespace) -> int:
+    from pipeline import recipe_command
+
+    return recipe_command.import_file(
+        options.file, options.name, kind=options.kind, otherwise=options.otherwise, layers=options.layers
+    )
+
+
+def _recipe_solve(options: argparse.Namespace) -> int:
+    from pipeline import recipe_command
+
+    return recipe_command.solve(
+        options.release,
+        options.workspace,
+        budget=options.budget,
+        allow=options.allow,
+        weights=options.weight,
+        name=options.name,
+        as_json=options.json,
+    )
 
 
 def _hub(options: argparse.Namespace) -> int:

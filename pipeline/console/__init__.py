@@ -3,6 +3,7 @@
 from pipeline.console.messages import show_error, show_json, show_note, show_text
 from pipeline.console.plan import show_plan, show_status
 from pipeline.console.progress import Progress
+from pipeline.console.recipe import show_recipe, show_shares
 from pipeline.console.results import Summary, show_summary, show_verdicts
 from pipeline.console.sizes import show_sizes
 
@@ -13,6 +14,8 @@ __all__ = [
     "show_json",
     "show_note",
     "show_plan",
+    "show_recipe",
+    "show_shares",
     "show_sizes",
     "show_status",
     "show_summary",

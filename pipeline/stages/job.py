@@ -96,13 +96,13 @@ def open_job(asked: Asked, folders: Folders, hub: Hub, *, keep: bool) -> Job:
     from pipeline.weights.architecture import modules
     from pipeline.weights.layout import layout
 
-    base = _base(asked, folders, hub, keep=keep)
+    base = base_of(asked, folders, hub, keep=keep)
     assignment = assign(asked.recipe, modules(base))
     planned = layout(base, assignment.precisions, asked.release.target.shard_size)
     return Job(asked, folders, base, assignment, planned, hub)
 
 
-def _base(asked: Asked, folders: Folders, hub: Hub, *, keep: bool) -> BaseModel:
+def base_of(asked: Asked, folders: Folders, hub: Hub, *, keep: bool) -> BaseModel:
     wanted = asked.release.base
     stored = _stored(asked, folders)
     if stored and not keep:

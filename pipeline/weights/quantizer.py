@@ -8,7 +8,7 @@ import os
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import mlx.core as mx
 import numpy as np
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
     Part: TypeAlias = Callable[[Box], Sequence[mx.array]]
     Written: TypeAlias = list[tuple[Tensor, int]]
+
+T = TypeVar("T")
 
 _AHEAD = 8  # slabs queued for each thread, so that none waits while the digest is taken
 _BLOCK = 1 << 22
@@ -90,10 +92,10 @@ def _fill(
         try:
             work = (
                 partial(_make, handle, piece, box, part)
-                for piece, part in _parts(layout, shard, folder, read)
+                for piece, part in parts(layout, shard, folder, read)
                 for box in cut(piece.shape, slab_elements(MX[piece.dtype]))
             )
-            for written in _in_order(pool, work, _AHEAD * threads):
+            for written in in_order(pool, work, _AHEAD * threads):
                 for tensor, count in written:
                     digest.wrote(tensor, count)
                     advance(count)
@@ -102,10 +104,10 @@ def _fill(
     return digest.hex()
 
 
-def _parts(layout: Layout, shard: Shard, folder: Path, read: Read) -> Iterator[tuple[Piece, Part]]:
+def parts(layout: Layout, shard: Shard, folder: Path, read: Read) -> Iterator[tuple[Piece, Part]]:
     """Every piece, with a function that makes any part of it ready to be written."""
     graphs = layout.graphs(shard)
-    kept = {piece.parameter: _kept(layout, piece, graphs[piece.parameter]) for piece in shard.pieces}
+    kept = {piece.parameter: kept_graphs(layout, piece, graphs[piece.parameter]) for piece in shard.pieces}
     whole = [name for name, node in graphs.items() if not kept[name] and (node is None or not can_slice(node))]
     behind = (leaves(node) if node else frozenset(layout.source.tensors) for node in map(graphs.get, whole))
     everything = frozenset[str]().union(*behind)
@@ -120,7 +122,7 @@ def _parts(layout: Layout, shard: Shard, folder: Path, read: Read) -> Iterator[t
             yield piece, partial(_quantized, piece, partial(slab, node, read))
 
 
-def _kept(layout: Layout, piece: Piece, node: Node | None) -> tuple[Node, ...] | None:
+def kept_graphs(layout: Layout, piece: Piece, node: Node | None) -> tuple[Node, ...] | None:
     """The graphs of a piece that the base holds at the precision that is asked for: its codes are taken as they are."""
     if node is None or piece.precision is None:
         return None
@@ -179,9 +181,9 @@ def _write(handle: int, content: bytes | memoryview, position: int) -> None:
         position += count
 
 
-def _in_order(pool: ThreadPoolExecutor, work: Iterable[Callable[[], Written]], ahead: int) -> Iterator[Written]:
+def in_order(pool: ThreadPoolExecutor, work: Iterable[Callable[[], T]], ahead: int) -> Iterator[T]:
     """The results of `work` in its order, with at most `ahead` of it started and not yet fetched."""
-    waiting: deque[Future[Written]] = deque()
+    waiting: deque[Future[T]] = deque()
     for call in work:
         waiting.append(pool.submit(call))
         if len(waiting) > ahead:

@@ -80,6 +80,34 @@ def llama():
 
 
 @pytest.fixture(scope="session")
+def llama_paths():
+    return ["model.embed_tokens", "lm_head", *(module.path for module in _llama()[1:])]
+
+
+@pytest.fixture(scope="session")
+def mixtral_paths():
+    inside = [*(f"self_attn.{name}_proj" for name in "qkvo"), "block_sparse_moe.gate"]
+    inside += [f"block_sparse_moe.switch_mlp.{name}_proj" for name in ("gate", "up", "down")]
+    return [
+        "model.embed_tokens",
+        "lm_head",
+        *(f"model.layers.{layer}.{name}" for layer in range(32) for name in inside),
+    ]
+
+
+@pytest.fixture(scope="session")
+def kimi_paths():
+    attention = ("q_a_proj", "q_b_proj", "kv_a_proj_with_mqa", "embed_q", "unembed_out", "o_proj")
+    paths = ["language_model.model.embed_tokens", "language_model.lm_head"]
+    for layer in range(61):
+        inside = [f"self_attn.{name}" for name in attention]
+        for mlp in ("mlp.shared_experts", "mlp.switch_mlp") if layer else ("mlp",):
+            inside += [f"{mlp}.{name}_proj" for name in ("gate", "up", "down")]
+        paths += [f"language_model.model.layers.{layer}.{name}" for name in inside]
+    return paths
+
+
+@pytest.fixture(scope="session")
 def make_recipe():
     return _make_recipe
 

@@ -14,7 +14,7 @@ from mlx_lm.utils import load_model, load_tokenizer
 
 from pipeline.errors import BaseModelError
 from pipeline.evaluate import cpu
-from pipeline.evaluate.model import arrays
+from pipeline.evaluate.model import arrays, hidden_arrays
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,6 +65,8 @@ def load(folder: Path, *, trust_remote_code: bool = False) -> Loaded:
         model, config = _load_model(folder, lazy=True, **trust)
         tokenizer = _load_tokenizer(folder, trust, eos_token_ids=config.get("eos_token_id"))
         compute = _prepare(model)
+        # An array that this thread made lazily can be computed in no other.
+        mx.eval(hidden_arrays(model))
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError) as error:
         raise BaseModelError(
             f"mlx-lm cannot load the model in {folder.name}: {error}",

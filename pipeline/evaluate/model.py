@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+import mlx.core as mx
 from mlx.utils import tree_flatten
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-    import mlx.core as mx
 
 
 class Model(Protocol):
@@ -20,6 +19,8 @@ class Model(Protocol):
     def update_modules(self, modules: dict[str, Any]) -> Model: ...
 
     def parameters(self) -> dict[str, Any]: ...
+
+    def modules(self) -> list[dict[str, Any]]: ...
 
     def set_dtype(self, dtype: mx.Dtype) -> None:
         """Cast what is a float; packed weights stay as they are."""
@@ -45,3 +46,9 @@ class Tokenizer(Protocol):
 def arrays(model: Model) -> Iterable[mx.array]:
     """Every parameter."""
     return [array for _, array in cast("list[tuple[str, mx.array]]", tree_flatten(model.parameters()))]
+
+
+def hidden_arrays(model: Model) -> list[mx.array]:
+    """What modules keep beside their parameters, such as the frequencies of a rotary embedding."""
+    values = (value for module in model.modules() for key, value in module.items() if key.startswith("_"))
+    return [value for value in values if isinstance(value, mx.array)]

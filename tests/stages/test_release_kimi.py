@@ -16,6 +16,7 @@ from pipeline.hub.local.store import Store
 from pipeline.hub.protocol import Repository
 
 BASE = Repository("demo/tiny-kimi")
+TEXT = Repository("demo/tiny-text", "dataset")
 TARGET = Repository("demo/tiny-kimi-MLX")
 RECIPE = r"""
 version: 1
@@ -40,11 +41,11 @@ recipe: tiny-kimi
 target: {{repo: demo/tiny-kimi-MLX, tag: v1, shard_size: 200 kB}}
 evaluate:
   text:
-    repo: demo/wikipedia-leads
-    revision: d703d42e4509b4f02a7dc67b92a3bd729c0492a1
+    repo: demo/tiny-text
+    revision: {text}
     file: evaluation.txt
-    license: cc-by-sa-4.0
-    attribution: Wikipedia
+    license: cc0-1.0
+    attribution: nobody
   window: 32
   windows: 2
   prompts: [Hello]
@@ -54,14 +55,20 @@ thresholds: {{perplexity_increase: 100 %, generation: false}}
 
 
 @pytest.fixture
-def kimi(repository, seeded_hub, tiny_kimi_base):
-    repository.start_from(seeded_hub)
-    files = {str(path.relative_to(tiny_kimi_base)): path for path in tiny_kimi_base.rglob("*") if path.is_file()}
-    revision = Store(repository.hub).import_folder(BASE, files, "tiny", "2026-01-01T00:00:00Z")
+def kimi(repository, tiny_kimi_base, tmp_path):
+    text = tmp_path / "evaluation.txt"
+    text.write_text("The quick brown fox jumps over the lazy dog, again and again. " * 10)
+    base = {str(path.relative_to(tiny_kimi_base)): path for path in tiny_kimi_base.rglob("*") if path.is_file()}
+    store = Store(repository.hub)
+    commits = [
+        store.import_folder(source, files, "tiny", "2026-01-01T00:00:00Z")
+        for source, files in ((BASE, base), (TEXT, {text.name: text}))
+    ]
     releases = repository.root / "releases"
     (releases / "recipes/tiny-kimi.yaml").write_text(RECIPE)
     (releases / "tiny-kimi").mkdir()
-    (releases / "tiny-kimi/release.yaml").write_text(RELEASE.format(revision=revision, trust="true"))
+    release = RELEASE.format(revision=commits[0], text=commits[1], trust="true")
+    (releases / "tiny-kimi/release.yaml").write_text(release)
     return repository
 
 

@@ -62,6 +62,18 @@ def test_the_top_entry_is_what_most_weights_have(base):
     assert (quantization["bits"], quantization["group_size"]) == (3, 32)
 
 
+def test_a_search_changes_neither_config_nor_sizes(base):
+    """Half the modules searched: the top entry counts both halves as what they are, the same precision."""
+    decisions = uniform(base, Precision(3, 64)) | {"lm_head": Precision(2, 64)}
+    searched = {
+        path: dataclasses.replace(precision, method="search") if index % 2 else precision
+        for index, (path, precision) in enumerate(decisions.items())
+    }
+    plain, ours = layout(base, decisions, 1 << 30), layout(base, searched, 1 << 30)
+    assert (ours.config, ours.index, ours.shards[0].header) == (plain.config, plain.index, plain.shards[0].header)
+    assert {row.precision for row in ours.classes} > {"3 bit g64", "3 bit g64 search"}
+
+
 def test_a_layer_that_the_common_group_size_does_not_divide_is_quantized_nonetheless(tiny, read_folder):
     """mlx-lm would skip it without a word."""
     base = read_folder(tiny("llama", intermediate_size=96))

@@ -4,7 +4,10 @@ mlx spreads the codes of a group over its whole range, so that the two extreme w
 Here every group starts from several ranges, narrowed at either end by a part of a step. For the codes that a start
 makes, least squares gives the one best scale and bias; the best of these fits makes better codes, which are fitted
 again. Each group keeps this, or mlx's own result where `mx.dequantize` brings that nearer: it is never worse.
-docs/quantization.md says what it gains and costs.
+
+Zero is not to be moved: weights near zero are what a model has turned off, often against an input that is always large.
+The least squared error alone puts zero anywhere between two codes, and a 135M model at 3 bits got worse by that although
+its weights came nearer. So every group is fitted as if it held some more zeros. docs/quantization.md has the figures.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ _Fits = tuple[mx.array, mx.array, mx.array]
 # the error comes within 1 % of what 169 starts reach, on trained, normal and Laplace weights.
 _NARROWED = ((0.0, 0.0), (0.0, 0.6), (0.6, 0.0), (0.35, 0.55), (0.55, 0.35))
 _REFITS = 2
+_ZEROS = 4  # of so many weights in a group one more is taken to be zero
 _BLOCK = 1 << 17  # weights at once: more do not fit into a core's cache with all their starts, fewer cost more calls
 _TINY = 1e-30
 
@@ -77,10 +81,14 @@ def _search(groups: mx.array, bits: int) -> Quantized:
 
 def _refit(weights: mx.array, largest: int, dtype: mx.Dtype, scale: mx.array, bias: mx.array) -> _Fits:
     """What fits the codes best that each `scale` and `bias` make, and the squared error of those codes with it."""
-    size = weights.shape[0]
-    codes = _codes(weights, largest, scale, bias).astype(mx.float32)
+    codes, zero = _codes(weights, largest, scale, bias), _codes(mx.zeros((1, 1)), largest, scale, bias)[:, 0]
+    codes, zero = codes.astype(mx.float32), zero.astype(mx.float32)
+    zeros = weights.shape[0] // _ZEROS
+    size = weights.shape[0] + zeros
     sums, squares = weights.sum(0), mx.square(weights).sum(0)
-    code_sums, code_squares, products = codes.sum(1), mx.square(codes).sum(1), (codes * weights).sum(1)
+    code_sums = codes.sum(1) + zeros * zero
+    code_squares = mx.square(codes).sum(1) + zeros * mx.square(zero)
+    products = (codes * weights).sum(1)
     spread = mx.maximum(size * code_squares - mx.square(code_sums), 1)  # a whole number, zero where all codes are equal
     scale = _stored((size * products - code_sums * sums) / spread, dtype)
     bias = _stored((sums - scale * code_sums) / size, dtype)

@@ -2,9 +2,9 @@
 
     python tests/benchmarks/against_mlx_lm.py --markdown report.md --json report.json
 
-Both run as whole processes, imports included, in turns, on input that was read once before, with what earlier runs wrote
-already on the disk. What they write is compared, tensor by tensor. Weights are random: only speed and memory are measured.
-About ten minutes and 6 GB of disk on two cores; with --full an hour and 35 GB.
+Both run as whole processes, imports included, in turns, on input that was read once just before, and when everything
+that was written is on the disk. What they write is compared, tensor by tensor. Weights are random, since only speed and
+memory are measured. About ten minutes and 6 GB of disk on two cores; with --full an hour and 25 GB.
 """
 
 from __future__ import annotations
@@ -122,7 +122,9 @@ def main() -> None:
     if asked.markdown:
         asked.markdown.write_text(table)
     if asked.json:
-        asked.json.write_text(json.dumps({"machine": _machine(), "rows": [asdict(row) for row in rows]}, indent=1) + "\n")
+        asked.json.write_text(
+            json.dumps({"machine": _machine(), "rows": [asdict(row) for row in rows]}, indent=1) + "\n"
+        )
     print(table)
 
 
@@ -291,11 +293,15 @@ def _shapes(config: dict[str, object]) -> Iterator[tuple[str, tuple[int, ...]]]:
                 yield f"{layer}.mlp.gate.weight", (config["num_experts"], hidden)
                 for expert in range(config["num_experts"]):
                     names = ("gate_proj", "down_proj", "up_proj")
-                    yield from _projections(f"{layer}.mlp.experts.{expert}", names, hidden, config["moe_intermediate_size"])
+                    yield from _projections(
+                        f"{layer}.mlp.experts.{expert}", names, hidden, config["moe_intermediate_size"]
+                    )
             case "mixtral":
                 yield f"{layer}.block_sparse_moe.gate.weight", (config["num_local_experts"], hidden)
                 for expert in range(config["num_local_experts"]):
-                    yield from _projections(f"{layer}.block_sparse_moe.experts.{expert}", ("w1", "w2", "w3"), hidden, wide)
+                    yield from _projections(
+                        f"{layer}.block_sparse_moe.experts.{expert}", ("w1", "w2", "w3"), hidden, wide
+                    )
     yield "model.norm.weight", (hidden,)
     yield "lm_head.weight", (config["vocab_size"], hidden)
 

@@ -2,8 +2,8 @@
 
     python tests/benchmarks/search_quality.py --markdown table.md --json table.json
 
-Quantizes the demo's base model whole at every number of bits and group size, both ways. Needs 2 GB of memory, 1 GB of disk
-and about ten minutes.
+Quantizes the demo's base model whole at every number of bits and group size, both ways. Needs 2 GB of memory, 1 GB of
+disk and about ten minutes.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import sys
 import tempfile
 import time
@@ -19,9 +18,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from against_mlx_lm import read_folder
+
 if TYPE_CHECKING:
-    from pipeline.release.recipe import Method, Precision
-    from pipeline.weights.base import BaseModel
+    from pipeline.release.recipe import Precision
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,9 @@ def main() -> None:
     parser.add_argument("--markdown", type=Path)
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
+
+    from pipeline.release.recipe import Precision
+
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         base, text = _inputs(asked, folder)
@@ -54,7 +57,8 @@ def main() -> None:
         for bits in asked.bits:
             for group_size in asked.group_sizes:
                 for method in ("round", "search"):
-                    rows.append(_row(base, text, asked.windows, folder / "model", bits, group_size, method))
+                    precision = Precision(bits, group_size, method=method)
+                    rows.append(_row(base, text, asked.windows, folder / "model", precision))
                     print(rows[-1], file=sys.stderr, flush=True)
     table = markdown(rows)
     if asked.markdown:
@@ -72,10 +76,10 @@ def markdown(rows: list[Row]) -> str:
         "|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for plain, found in zip(rows[1::2], rows[2::2], strict=True):
-        lines.append(
-            f"| {plain.bits} | {plain.group_size} | {plain.error:.2%} | {found.error:.2%} | {found.error / plain.error:.3f} "
-            f"| {_figure(plain.perplexity)} | {_figure(found.perplexity)} | {found.perplexity / plain.perplexity:.3f} |"
-        )
+        cells = [f"{plain.bits}", f"{plain.group_size}"]
+        cells += [f"{plain.error:.2%}", f"{found.error:.2%}", f"{found.error / plain.error:.3f}"]
+        cells += [_figure(plain.perplexity), _figure(found.perplexity), f"{found.perplexity / plain.perplexity:.3f}"]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -96,12 +100,10 @@ def _inputs(asked: argparse.Namespace, folder: Path) -> tuple[Path, str]:
     return base, text.read_text()
 
 
-def _row(base: Path, text: str, windows: int, target: Path, bits: int, group_size: int, method: Method) -> Row:
-    from pipeline.release.recipe import Precision
-
-    precision = Precision(bits, group_size, method=method)
+def _row(base: Path, text: str, windows: int, target: Path, precision: Precision) -> Row:
     seconds = _quantize(base, target, precision)
-    return Row(bits, group_size, method, _error(base, target, precision), *_perplexity(target, text, windows), seconds)
+    error, quality = _error(base, target, precision), _perplexity(target, text, windows)
+    return Row(precision.bits, precision.group_size, precision.method, error, *quality, seconds)
 
 
 def _quantize(base: Path, target: Path, precision: Precision) -> float:
@@ -111,7 +113,7 @@ def _quantize(base: Path, target: Path, precision: Precision) -> float:
     from pipeline.weights.quantizer import write_shard
     from pipeline.weights.side_files import side_files, write_texts
 
-    model = _read(base)
+    model = read_folder(base)
     planned = layout(model, {module.path: precision for module in modules(model)}, 1 << 40)
     target.mkdir(exist_ok=True)
     started = time.perf_counter()
@@ -122,18 +124,6 @@ def _quantize(base: Path, target: Path, precision: Precision) -> float:
         (target / file.path).write_bytes((base / file.path).read_bytes())
     write_texts(planned, target)
     return seconds
-
-
-def _read(folder: Path) -> BaseModel:
-    from pipeline.manifest import Manifest, describe
-    from pipeline.weights.base import read_base
-
-    def part(path: str, start: int, length: int) -> bytes:
-        with (folder / path).open("rb") as handle:
-            return os.pread(handle.fileno(), length, start)
-
-    files = Manifest(tuple(describe(path, path.name) for path in folder.iterdir()))
-    return read_base("benchmark/model", "0" * 40, files, part)
 
 
 def _error(base: Path, target: Path, precision: Precision) -> float:

@@ -15,8 +15,8 @@ from pipeline.weights import search as searching
 from pipeline.weights.search import pack, search
 
 AFFINE = FORMATS["affine"]
-MOST = {2: 0.86, 3: 0.9, 4: 0.93, 5: 0.95, 6: 0.95, 8: 0.97}
-"""What must be left of plain rounding's error; measured are 0.79 to 0.95 on these weights."""
+MOST = {2: 0.87, 3: 0.91, 4: 0.95, 5: 0.97, 6: 0.98, 8: 0.98}
+"""What may be left of plain rounding's error; measured are 0.82 to 0.97 on these weights."""
 
 
 def normal(*shape, dtype=mx.bfloat16, seed=0):
@@ -114,6 +114,16 @@ def test_the_rounding_of_scale_and_bias_is_part_of_the_fit(group_size):
         for quantized in (search(weight, group_size, 8), mx.quantize(weight, group_size, 8))
     )
     assert (ours < theirs).mean() > 0.7
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4])
+def test_zero_stays_nearly_zero(bits):
+    """Anywhere between two codes it would be a quarter of a step away on average, as mlx never lets it be."""
+    weight = np.array(normal(256, 64).astype(mx.float32))
+    weight[:, 9] = 0
+    codes, scales, biases = search(mx.array(weight).astype(mx.bfloat16), 64, bits)
+    back = mx.dequantize(codes, scales, biases, 64, bits)[:, 9].astype(mx.float32)
+    assert (mx.abs(back) / scales[:, 0]).mean().item() < 0.15
 
 
 def test_one_outlier_does_not_cost_all_others_their_precision():

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pipeline.release.places import Place
 
 Mode = Literal["affine", "mxfp4", "nvfp4", "mxfp8"]
+Method = Literal["round", "search"]
 Dtype = Literal["bfloat16", "float16", "float32"]
 
 
@@ -47,9 +48,17 @@ FORMATS: Mapping[Mode, Format] = {
 
 @dataclass(frozen=True)
 class Precision:
+    """method: how scales and biases are found; it changes the weights but neither their format nor config.json."""
+
     bits: int
     group_size: int = 64
     mode: Mode = "affine"
+    method: Method = "round"
+
+    @property
+    def form(self) -> Precision:
+        """What is in the files, however the scales were found."""
+        return replace(self, method="round")
 
     @property
     def bits_per_weight(self) -> float:
@@ -57,10 +66,13 @@ class Precision:
         return self.bits + FORMATS[self.mode].overhead / self.group_size
 
     def __str__(self) -> str:
-        return f"{self.bits} bit g{self.group_size}" if self.mode == "affine" else self.mode
+        stored = f"{self.bits} bit g{self.group_size}" if self.mode == "affine" else self.mode
+        return stored if self.method == "round" else f"{stored} {self.method}"
 
     def to_json(self) -> dict[str, Json]:
-        return {"bits": self.bits, "group_size": self.group_size, "mode": self.mode}
+        # Left out where it is the default, so that recipes from before there was a choice keep their digest.
+        method: dict[str, Json] = {} if self.method == "round" else {"method": self.method}
+        return {"bits": self.bits, "group_size": self.group_size, "mode": self.mode, **method}
 
 
 @dataclass(frozen=True)

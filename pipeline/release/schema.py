@@ -22,7 +22,7 @@ from pydantic import (
 from pipeline.release import written
 from pipeline.release.layers import Layers
 from pipeline.release.places import shown
-from pipeline.release.recipe import FORMATS, Decision, Dtype, Mode, Precision, Unquantized
+from pipeline.release.recipe import FORMATS, Decision, Dtype, Method, Mode, Precision, Unquantized
 
 Text = Annotated[str, Field(min_length=1, title="text")]
 Line = Annotated[Text, AfterValidator(written.check_line)]
@@ -184,6 +184,11 @@ class Choice(Written):
         title="whole number",
         description="Weights that share a scale: 64 (default), 32 or 128; 32 in mxfp4 and mxfp8, 16 in nvfp4.",
     )
+    method: Method = Field(
+        default="round",
+        description="How scales and biases are found: `round` takes the range of each group, as mlx does; `search`, in "
+        "mode affine only, takes those of least squared error.",
+    )
     dtype: Dtype | None = Field(
         default=None, validate_default=True, description="Leave unquantized, stored in this type."
     )
@@ -198,12 +203,22 @@ class Choice(Written):
     def _group_size_exists(cls, group_size: int | None, info: ValidationInfo) -> int | None:
         return _known(group_size, FORMATS[info.data["mode"]].group_sizes, info) if "mode" in info.data else group_size
 
+    @field_validator("method")
+    @classmethod
+    def _method_fits(cls, method: Method, info: ValidationInfo) -> Method:
+        mode = info.data.get("mode", "affine")
+        if method != "round" and mode != "affine":
+            raise ValueError(f"must be `round` in mode {mode}: only mode affine has scales and biases to search for")
+        return method
+
     @field_validator("dtype")
     @classmethod
     def _either_precision_or_dtype(cls, dtype: Dtype | None, info: ValidationInfo) -> Dtype | None:
         quantized = [key for key in ("bits", "group_size") if info.data.get(key)]
         if info.data.get("mode", "affine") != "affine":
             quantized.append("mode")
+        if info.data.get("method", "round") != "round":
+            quantized.append("method")
         if dtype and quantized:
             raise ValueError(f"leaves modules unquantized, so it cannot stand beside `{'` and `'.join(quantized)}`")
         if not dtype and info.data.get("mode") == "affine" and info.data.get("bits", 0) is None:
@@ -215,7 +230,7 @@ class Choice(Written):
         if self.dtype:
             return Unquantized(self.dtype)
         known = FORMATS[self.mode]
-        return Precision(self.bits or known.bits[0], self.group_size or known.group_sizes[0], self.mode)
+        return Precision(self.bits or known.bits[0], self.group_size or known.group_sizes[0], self.mode, self.method)
 
 
 class WrittenRule(Choice):

@@ -130,7 +130,7 @@ def _quantize(model: Model, decisions: Mapping[str, Decision], parameters: Mappi
     weights: Counter[Precision] = Counter()
     for path, decision in decisions.items():
         if isinstance(decision, Precision):
-            weights[decision] += math.prod(parameters[f"{path}.weight"][1])
+            weights[decision.form] += math.prod(parameters[f"{path}.weight"][1])
     if not weights:
         return {}
     top = _entry(weights.most_common(1)[0][0])

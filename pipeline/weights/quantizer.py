@@ -19,6 +19,7 @@ from pipeline.weights.architecture import MX
 from pipeline.weights.boxes import cut, extents, first_element, slices
 from pipeline.weights.headers import read_header
 from pipeline.weights.packed import middle
+from pipeline.weights.search import search
 from pipeline.weights.slabs import can_slice, slab, slab_elements
 from pipeline.weights.source import load_whole, open_base
 from pipeline.weights.trace import leaves
@@ -136,6 +137,8 @@ def _part_of(array: mx.array, box: Box) -> mx.array:
 def _quantized(piece: Piece, part: Callable[[Box], mx.array], box: Box) -> Sequence[mx.array]:
     array = part(box).astype(MX[piece.dtype])
     if precision := piece.precision:
+        if precision.method == "search":
+            return search(array, precision.group_size, precision.bits)
         return mx.quantize(array, precision.group_size, precision.bits, precision.mode)
     return (array,)
 

@@ -83,7 +83,7 @@ def _part(
 def _leaf_part(node: Node, part: str, packings: Mapping[str, Packing], wanted: Precision) -> Node | None:
     (name,) = node.arguments
     packing = packings.get(name)
-    if packing is None or packing.precision != wanted or not getattr(packing, part):
+    if packing is None or packing.precision != wanted.form or not getattr(packing, part):
         return None
     *rows, count = node.shape
     width = words(packing, count) if part == "codes" else count // wanted.group_size

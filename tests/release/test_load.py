@@ -157,7 +157,7 @@ def test_any_value_anywhere_is_read_or_refused_in_plain_english(tmp_path_factory
     root = tmp_path_factory.getbasetemp() / "anywhere"
     (root / "releases/recipes").mkdir(parents=True, exist_ok=True)
     keys = ["version", "summary", "extends", "otherwise", "bits", "nonsense"]
-    inner = ["match", "layers", "mode", "bits", "group_size", "dtype", "why"]
+    inner = ["match", "layers", "mode", "bits", "group_size", "method", "dtype", "why"]
     top = data.draw(st.dictionaries(st.sampled_from(keys), scalars))
     rule = data.draw(st.dictionaries(st.sampled_from(inner), scalars))
     text = "".join(f"{key}: {value}\n" for key, value in top.items())

@@ -149,6 +149,21 @@ def test_precisions_read_as_the_field_writes_them():
     assert (BF16.bits_per_weight, Unquantized("float32").bits_per_weight) == (16, 32)
 
 
+def test_the_method_is_part_of_what_the_weights_depend_on(repository):
+    """Tasks keep a precision's text, locks the recipe's digest; those from before there was a method still hold."""
+    from pipeline.release.load import load_recipe
+
+    def load(method):
+        repository.recipe("plain", repository.recipe_text.replace("bits: 4", f"bits: 4{method}"))
+        return load_recipe(repository.root, "plain")
+
+    plain, searched = load(""), load(", method: search")
+    assert [str(recipe.rules[0].decision) for recipe in (plain, searched)] == ["4 bit g64", "4 bit g64 search"]
+    assert searched.digest != plain.digest == load(", method: round").digest
+    assert searched.rules[0].decision.bits_per_weight == plain.rules[0].decision.bits_per_weight
+    assert "method" not in str(plain.decisions())
+
+
 def test_the_digest_follows_decisions_and_not_words(repository):
     from pipeline.release.load import load_recipe
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 
 import pytest
 
@@ -60,6 +61,18 @@ def test_the_top_entry_is_what_most_weights_have(base):
     decisions = uniform(base, Precision(3, 32)) | {"lm_head": Precision(8, 64), "model.embed_tokens": Precision(8, 64)}
     quantization = json.loads(layout(base, decisions, 1 << 30).config)["quantization"]
     assert (quantization["bits"], quantization["group_size"]) == (3, 32)
+
+
+def test_a_search_changes_neither_config_nor_sizes(base):
+    """The top entry counts searched and rounded weights together: each alone would be fewer than those in 2 bits."""
+    ordered = sorted(modules(base), key=lambda module: -math.prod(module.shape))
+    dealt = [Precision(2, 64), Precision(3, 64), Precision(3, 64, method="search")]
+    searched = {module.path: dealt[index % 3] for index, module in enumerate(ordered)}
+    rounded = {path: dataclasses.replace(precision, method="round") for path, precision in searched.items()}
+    plain, ours = layout(base, rounded, 1 << 30), layout(base, searched, 1 << 30)
+    assert json.loads(ours.config)["quantization"]["bits"] == 3
+    assert (ours.config, ours.index, ours.shards[0].header) == (plain.config, plain.index, plain.shards[0].header)
+    assert {row.precision for row in ours.classes} > {"2 bit g64", "3 bit g64", "3 bit g64 search"}
 
 
 def test_a_layer_that_the_common_group_size_does_not_divide_is_quantized_nonetheless(tiny, read_folder):

@@ -17,9 +17,11 @@ from pipeline.errors import BaseModelError, Interrupted, PipelineError, Workspac
 from pipeline.release.recipe import Precision, Unquantized
 from pipeline.weights import slabs
 from pipeline.weights.architecture import modules
+from pipeline.weights.boxes import slices, whole
 from pipeline.weights.layout import Layout, layout
 from pipeline.weights.quantizer import write_shard
 from pipeline.weights.side_files import write_texts
+from pipeline.weights.slabs import slab
 from pipeline.weights.source import load_whole
 
 if TYPE_CHECKING:
@@ -135,6 +137,35 @@ def test_every_mode_is_written_as_mlx_lm_writes_it(precision, tiny, read_folder,
     write_all(planned, folder, tmp_path / "ours")
     convert(folder, tmp_path / "theirs", decisions, planned)
     assert_same_bits(load(tmp_path / "ours"), load(tmp_path / "theirs"))
+
+
+@pytest.mark.parametrize("name", ["llama-tied", "deepseek_v3"])
+def test_searched_weights_are_a_model_that_mlx_lm_loads(name, tiny, read_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(slabs, "SLAB_BYTES", 4000)
+    folder = tiny(name)
+    base = read_folder(folder)
+    lost = {}
+    for method in ("round", "search"):
+        decisions = {module.path: Precision(3, 64, method=method) for module in modules(base)}
+        planned = layout(base, decisions, WHOLE)
+        write_all(planned, folder, tmp_path / method)
+        model, config = mlx_lm.utils.load_model(tmp_path / method)
+        assert config["quantization"]["bits"] == 3
+        assert mx.isfinite(model(mx.array([[1, 2, 3]]))).all()
+        for piece in planned.shards[0].pieces:
+            if piece.precision:
+                weight = slab(planned.trace.outputs[piece.parameter], reader(folder), whole(piece.shape))
+                quantized = (load(tmp_path / method)[part.name] for part in piece.parts)
+                error = mx.dequantize(*quantized, 64, 3).astype(mx.float32) - weight.astype(mx.float32)
+                lost[method, piece.parameter] = mx.square(error).sum().item()
+    searched = [name for method, name in lost if method == "search"]
+    assert all(lost["search", name] < 0.85 * lost["round", name] for name in searched)
+    assert any("mlp" in name for name in searched)
+
+
+def reader(folder: Path):
+    tensors = load(folder)
+    return lambda leaf, box: tensors[leaf.arguments[0]][slices(box)]
 
 
 def test_many_shards_of_many_files_hold_the_same_tensors(tiny, read_folder, tmp_path):

@@ -1,0 +1,71 @@
+"""The benchmarks at toy size, so that they still run when somebody wants to measure."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+TINY = {
+    "hidden_size": 128,
+    "intermediate_size": 192,
+    "moe_intermediate_size": 64,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 32,
+    "vocab_size": 64,
+    "num_hidden_layers": 2,
+}
+
+
+@pytest.fixture
+def script(monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+
+    def load(name):
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / f"{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, name, module)
+        spec.loader.exec_module(module)
+        return module
+
+    return load
+
+
+@pytest.mark.parametrize("index", [0, 1, 2])
+def test_inputs_are_models_that_both_quantize_alike(index, script, tmp_path):
+    benchmark = script("against_mlx_lm")
+    config = {**benchmark.CASES[index].config, **TINY}
+    benchmark.write_base(tmp_path / "base", config)
+    benchmark._ours(tmp_path / "base", tmp_path / "ours")
+    benchmark._theirs(tmp_path / "base", tmp_path / "theirs")
+    benchmark._compare(tmp_path / "ours", tmp_path / "theirs")
+    config = json.loads((tmp_path / "ours" / "config.json").read_text())
+    assert config["quantization"]["bits"] == benchmark.BITS
+
+
+def test_ratios_are_those_of_neighbours_in_time(script):
+    """The machine became three times slower half way: that is neither's merit."""
+    benchmark = script("against_mlx_lm")
+    ours = tuple(benchmark.Run(seconds, seconds, 100) for seconds in (1, 1, 3))
+    theirs = tuple(benchmark.Run(seconds, seconds, 900) for seconds in (2, 2, 6))
+    row = benchmark.Row("dense", 10**9, ours, theirs)
+    assert row.ratio(lambda run: run.wall) == 0.5
+    assert "| dense | 1.0 GB | 1.0 s | 2.0 s | 0.50 |" in benchmark.markdown([row])
+
+
+def test_the_error_and_the_perplexity_of_a_search_are_measured(script, smollm2_base, tmp_path):
+    benchmark = script("search_quality")
+    from pipeline.release.recipe import Precision
+
+    text = "The quick brown fox jumps over the lazy dog. " * 60
+    rows = [benchmark.Row(16, 0, "base", 0.0, 20.0, 1.0, 0.0)]
+    rows += [
+        benchmark._row(smollm2_base, text, 1, tmp_path / "model", Precision(8, 64, method=m))
+        for m in ("round", "search")
+    ]
+    assert 0.001 < rows[2].error < rows[1].error < 0.01
+    assert "| 8 | 64 | 0." in benchmark.markdown(rows)

@@ -154,7 +154,7 @@ def test_searched_weights_are_a_model_that_mlx_lm_loads(name, tiny, read_folder,
         assert mx.isfinite(model(mx.array([[1, 2, 3]]))).all()
         for piece in planned.shards[0].pieces:
             if piece.precision:
-                weight = slab(planned.trace.outputs[piece.parameter], reader(folder), whole(piece.shape))
+                weight = slab(planned.trace.node(piece.parameter), reader(folder), whole(piece.shape))
                 quantized = (load(tmp_path / method)[part.name] for part in piece.parts)
                 error = mx.dequantize(*quantized, 64, 3).astype(mx.float32) - weight.astype(mx.float32)
                 lost[method, piece.parameter] = mx.square(error).sum().item()

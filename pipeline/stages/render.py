@@ -81,7 +81,8 @@ def _card(job: Job) -> Task:
 
     needs = (*quantize.names(job), *validate.MEASURES, validate.JUDGE)
     settings: dict[str, Json] = {
-        "release": job.release.model_dump(mode="json", exclude={"thresholds"}),
+        # What is left out is left out here too: a key that a later version adds is no reason to render again.
+        "release": job.release.model_dump(mode="json", exclude={"thresholds", "fit"}, exclude_none=True),
         "recipe": job.recipe.words(),
     }
     return Task(TASK, LANE, run, needs, settings, tuple(_FILES.values()), len(_FILES), check)

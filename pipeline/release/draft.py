@@ -91,6 +91,8 @@ def _precision(decision: Decision) -> Iterator[str]:
         yield f"mode: {decision.mode}"
     if decision.group_size != FORMATS[decision.mode].group_sizes[0]:
         yield f"group_size: {decision.group_size}"
+    if decision.method != "round":
+        yield f"method: {decision.method}"
 
 
 def _scalar(text: str) -> str:

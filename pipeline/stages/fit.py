@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -156,7 +156,7 @@ def _lower(decision: Decision, inputs: int) -> Precision | None:
     if decision.mode == "mxfp8":
         return Precision(4, 32, "mxfp4")
     lower = [bits for bits in FORMATS[decision.mode].bits if bits < decision.bits]
-    return Precision(max(lower), decision.group_size, decision.mode) if lower else None
+    return replace(decision, bits=max(lower)) if lower else None
 
 
 def _exact(count: int) -> str:

@@ -5,9 +5,9 @@ Here every group starts from several ranges, narrowed at either end by a part of
 makes, least squares gives the one best scale and bias; the best of these fits makes better codes, which are fitted
 again. Each group keeps this, or mlx's own result where `mx.dequantize` brings that nearer: it is never worse.
 
-Zero is not to be moved: weights near zero are what a model has turned off, often against an input that is always large.
-The least squared error alone puts zero anywhere between two codes, and a 135M model at 3 bits got worse by that
-although its weights came nearer. So every group is fitted as if it held some more zeros.
+Zero is not to be moved: weights near zero are what a model has turned off, often against an input that is always
+large. Squared error alone puts zero anywhere between two codes, and by that a 135M model at 3 bits got worse although
+its weights came nearer. So every group is fitted as if it held some more zeros. docs/quantization.md has the figures.
 """
 
 from __future__ import annotations

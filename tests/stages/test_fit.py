@@ -152,6 +152,7 @@ def test_a_cache_that_is_not_known_does_not_pass_for_none(planned, modules):
         (Precision(8), 64, "6 bit g64"),
         (Precision(2), 64, None),
         (Precision(3, 32), 32, "2 bit g32"),
+        (Precision(3, method="search"), 64, "2 bit g64 search"),
         (Precision(8, 32, "mxfp8"), 64, "mxfp4"),
         (Precision(4, 32, "mxfp4"), 64, None),
         (Unquantized("float32"), 96, "8 bit g32"),

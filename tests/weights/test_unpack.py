@@ -43,6 +43,10 @@ def test_where_only_rows_move_codes_and_scales_move_with_them(operation, rows):
     assert parts(operation) == [(*rows, 8), (*rows, 2)]
 
 
+def test_a_search_finds_nothing_better_than_what_is_stored():
+    assert parts(lambda a, b, c, d: a, Precision(4, 32, method="search")) == parts(lambda a, b, c, d: a)
+
+
 @pytest.mark.parametrize(
     "operation",
     [

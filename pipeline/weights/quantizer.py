@@ -7,7 +7,6 @@ import hashlib
 import os
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
@@ -128,8 +127,7 @@ def kept_graphs(layout: Layout, piece: Piece, node: Node | None) -> tuple[Node, 
     """The graphs of a piece that the base holds at the precision that is asked for: its codes are taken as they are."""
     if node is None or piece.precision is None:
         return None
-    # Nothing that a search could find comes nearer than the codes themselves.
-    return as_stored(node, layout.source.packings, replace(piece.precision, method="round"))
+    return as_stored(node, layout.source.packings, piece.precision)
 
 
 def _part_of(array: mx.array, box: Box) -> mx.array:

@@ -123,7 +123,7 @@ def main() -> None:
         asked.markdown.write_text(table)
     if asked.json:
         asked.json.write_text(
-            json.dumps({"machine": _machine(), "rows": [asdict(row) for row in rows]}, indent=1) + "\n"
+            json.dumps({"machine": machine(), "rows": [asdict(row) for row in rows]}, indent=1) + "\n"
         )
     print(table)
 
@@ -131,7 +131,7 @@ def main() -> None:
 def markdown(rows: list[Row]) -> str:
     return "\n".join(
         (
-            f"{_machine()}; {BITS} bit g{GROUP_SIZE}; medians of {len(rows[0].ours)} rounds",
+            f"{machine()}; {BITS} bit g{GROUP_SIZE}; medians of {len(rows[0].ours)} rounds",
             "",
             "| model | input | wall | mlx-lm | ratio | CPU | mlx-lm | ratio | peak memory | mlx-lm |",
             "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
@@ -152,7 +152,7 @@ def _line(row: Row) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _machine() -> str:
+def machine() -> str:
     return f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
 
 
@@ -164,22 +164,22 @@ def _measure(case: Case, layers: int, rounds: int, folder: Path) -> Row:
     for number in range(rounds):
         for which in ("ours", "theirs") if number % 2 else ("theirs", "ours"):
             shutil.rmtree(folder / which, ignore_errors=True)
-            runs[which].append(_run(which, base, folder / which))
+            runs[which].append(timed(__file__, which, base, folder / which))
         if not number:
             _compare(folder / "ours", folder / "theirs")
     return Row(case.name, size, tuple(runs["ours"]), tuple(runs["theirs"]))
 
 
-def _run(which: str, base: Path, target: Path) -> Run:
+def timed(script: str, which: str, base: Path, target: Path) -> Run:
+    """A process of its own, which starts with `base` in the page cache and nothing waiting to be written."""
     for path in base.iterdir():
         with path.open("rb") as handle:
             while handle.read(1 << 24):
                 pass
     os.sync()
     started = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, __file__, "--run", which, str(base), str(target)], stdout=subprocess.DEVNULL
-    )
+    command = [sys.executable, script, "--run", which, str(base), str(target)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     _, status, used = os.wait4(process.pid, 0)
     wall = time.perf_counter() - started
     process.returncode = os.waitstatus_to_exitcode(status)

@@ -8,7 +8,7 @@ import os
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Self, TypeAlias, TypeVar
 
 import mlx.core as mx
 import numpy as np
@@ -42,6 +42,7 @@ T = TypeVar("T")
 
 _AHEAD = 8  # slabs queued for each thread, so that none waits while the digest is taken
 _BLOCK = 1 << 22
+_UNSYNCED = 1 << 27  # bytes that are written before the disk is asked for them
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -88,7 +89,7 @@ def _fill(
     _write(handle, shard.header, 0)
     digest = _Digest(handle, shard)
     advance(len(shard.header))
-    with open_base(layout.base, layout.source, folder, layout.needs(shard)) as read:
+    with open_base(layout.base, layout.source, folder, layout.needs(shard)) as read, _Disk(handle) as disk:
         pool = ThreadPoolExecutor(threads, "slab")
         try:
             work = (
@@ -99,6 +100,7 @@ def _fill(
             for written in in_order(pool, work, _AHEAD * threads):
                 for tensor, count in written:
                     digest.wrote(tensor, count)
+                    disk.wrote(count)
                     advance(count)
         finally:
             pool.shutdown(cancel_futures=True)
@@ -193,6 +195,36 @@ def in_order(pool: ThreadPoolExecutor, work: Iterable[Callable[[], T]], ahead: i
             yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()
+
+
+class _Disk:
+    """Brings the file to the disk behind the writers, so that the last `fsync` has little left to wait for."""
+
+    def __init__(self, handle: int) -> None:
+        self._handle = handle
+        self._unsynced = 0
+        self._thread = ThreadPoolExecutor(1, "disk")
+        self._running: Future[None] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self._thread.shutdown()
+        if kind is None:
+            self._heard()
+
+    def wrote(self, count: int) -> None:
+        self._unsynced += count
+        if self._unsynced >= _UNSYNCED and (self._running is None or self._running.done()):
+            self._heard()
+            self._running = self._thread.submit(os.fsync, self._handle)
+            self._unsynced = 0
+
+    def _heard(self) -> None:
+        """What the disk refused is raised here: a later `fsync` would not say it again."""
+        if self._running:
+            self._running.result()
 
 
 class _Digest:

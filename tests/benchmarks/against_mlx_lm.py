@@ -13,6 +13,8 @@ import argparse
 import json
 import os
 import platform
+import re
+import resource
 import shutil
 import statistics
 import subprocess
@@ -109,7 +111,8 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.run:
         which, base, target = asked.run
-        {"ours": _ours, "theirs": _theirs}[which](Path(base), Path(target))
+        {"ours": _ours, "theirs": _theirs, "compare": _compare}[which](Path(base), Path(target))
+        print(peak_memory())
         return
     rows = []
     for case in CASES:
@@ -166,7 +169,7 @@ def _measure(case: Case, layers: int, rounds: int, folder: Path) -> Row:
             shutil.rmtree(folder / which, ignore_errors=True)
             runs[which].append(timed(__file__, which, base, folder / which))
         if not number:
-            _compare(folder / "ours", folder / "theirs")
+            timed(__file__, "compare", folder / "ours", folder / "theirs")
     return Row(case.name, size, tuple(runs["ours"]), tuple(runs["theirs"]))
 
 
@@ -179,13 +182,25 @@ def timed(script: str, which: str, base: Path, target: Path) -> Run:
     os.sync()
     started = time.perf_counter()
     command = [sys.executable, script, "--run", which, str(base), str(target)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    said = process.stdout.read() if process.stdout else ""
     _, status, used = os.wait4(process.pid, 0)
     wall = time.perf_counter() - started
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"{which} failed on {base}")
-    return Run(wall, used.ru_utime + used.ru_stime, used.ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+    return Run(wall, used.ru_utime + used.ru_stime, int(said.split()[-1]))
+
+
+def peak_memory() -> int:
+    """The largest resident set of this process so far, in bytes.
+
+    Not Linux's ru_maxrss, which begins with what the parent held when it forked.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def _ours(base: Path, target: Path) -> None:

@@ -18,7 +18,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from against_mlx_lm import Run, machine, read_folder, timed
+from against_mlx_lm import Run, machine, peak_memory, read_folder, timed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,6 +46,7 @@ def main() -> None:
     if asked.run:
         method, base, target = asked.run
         quantize(Path(base), Path(target), method)
+        print(peak_memory())
         return
     runs: dict[str, Run] = {}
     with tempfile.TemporaryDirectory(dir=asked.folder) as temporary:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import hashlib
+import itertools
 import json
+import os
 import re
 import resource
 import threading
@@ -15,7 +18,7 @@ import pytest
 
 from pipeline.errors import BaseModelError, Interrupted, PipelineError, WorkspaceError
 from pipeline.release.recipe import Precision, Unquantized
-from pipeline.weights import slabs
+from pipeline.weights import quantizer, slabs
 from pipeline.weights.architecture import modules
 from pipeline.weights.boxes import slices, whole
 from pipeline.weights.layout import Layout, layout
@@ -374,6 +377,25 @@ def test_a_full_disk_leaves_nothing_behind(ready):
     assert nothing_left(target)
 
 
+@pytest.mark.parametrize("unsynced", [1, WHOLE], ids=["behind the writers", "at the end"])
+def test_what_the_disk_refuses_once_is_not_forgotten(ready, monkeypatch, unsynced):
+    """The kernel tells one `fsync` that bytes were lost; the next succeeds."""
+    monkeypatch.setattr(slabs, "SLAB_BYTES", 4000)
+    monkeypatch.setattr(quantizer, "_UNSYNCED", unsynced)
+    planned, shard, folder, target = ready
+    fsync, calls = os.fsync, itertools.count()
+
+    def refuse(handle: int) -> None:
+        if next(calls) == 0:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(WorkspaceError, match="cannot be made: Input/output error"):
+        write_shard(planned, shard, folder, target)
+    assert nothing_left(target)
+
+
 def test_a_stopped_run_leaves_nothing_behind_and_no_thread(ready, monkeypatch):
     monkeypatch.setattr(slabs, "SLAB_BYTES", 500)
     planned, shard, folder, target = ready
@@ -387,7 +409,7 @@ def test_a_stopped_run_leaves_nothing_behind_and_no_thread(ready, monkeypatch):
     with pytest.raises(Interrupted):
         write_shard(planned, shard, folder, target, advance=stop)
     assert nothing_left(target)
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("slab")]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith(("slab", "disk"))]
 
 
 def test_the_remains_of_a_killed_run_are_overwritten(ready):

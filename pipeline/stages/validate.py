@@ -14,30 +14,38 @@ from pipeline.release.judge import judge
 from pipeline.stages import download, quantize
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from pipeline.engine.task import Step
     from pipeline.engine.workspace import Workspace
+    from pipeline.evaluate.quality import Examined, Text
     from pipeline.evidence import Subject
     from pipeline.manifest import Json
     from pipeline.release.judge import Verdict
     from pipeline.stages.job import Job
 
 LANE = Lane("validate", "lets the model speak and measures its perplexity, for nothing is published untested", 1, "tok")
-PERPLEXITY: dict[Subject, str] = {"base": "validate/perplexity-base", "quantized": "validate/perplexity"}
+STATES: dict[Subject, str] = {"base": "validate/layers-base", "quantized": "validate/layers"}
+QUALITY = "validate/quality"
 GENERATION = "validate/generation"
 JUDGE = "validate/thresholds"
-MEASURES = (*PERPLEXITY.values(), GENERATION)
+MEASURES = (QUALITY, GENERATION)
+LOSSES = "evidence/losses.npz"
+_EVIDENCE = {
+    QUALITY: tuple(f"evidence/{name}.json" for name in ("perplexity-base", "perplexity", "divergence")),
+    GENERATION: ("evidence/generation.json",),
+}
+_STATES = "states"
 
 
 def tasks(job: Job) -> list[Task]:
-    return [_perplexity(job, "base"), _generation(job), _perplexity(job, "quantized"), _judge(job)]
+    return [_layers(job, "base"), _generation(job), _layers(job, "quantized"), _quality(job), _judge(job)]
 
 
 def evidence(workspace: Workspace) -> Evidence:
     """What the measuring tasks found."""
-    rows = (json.loads(workspace.path(_output(task)).read_text()) for task in MEASURES)
+    rows = (json.loads(workspace.path(output).read_text()) for task in MEASURES for output in _EVIDENCE[task])
     return Evidence(tuple(Measurement(**row) for row in rows))
 
 
@@ -46,65 +54,89 @@ def verdicts(job: Job) -> tuple[Verdict, ...]:
     return judge(job.release.thresholds, evidence(job.workspace))
 
 
-def _output(task: str) -> str:
-    return f"evidence/{task.removeprefix('validate/')}.json"
-
-
-def _perplexity(job: Job, subject: Subject) -> Task:
+def _text_settings(job: Job) -> dict[str, Json]:
     asked = job.release.evaluate
-    source: dict[str, Json] = {"repo": asked.text.repo, "revision": asked.text.revision, "file": asked.text.file}
-    settings: dict[str, Json] = {"text": source, "window": asked.window, "windows": asked.windows}
+    return {"text": _source(job), "window": asked.window, "windows": asked.windows}
 
-    def measure(step: Step) -> Measurement:
-        from pipeline.evaluate.forward import load
-        from pipeline.evaluate.measurement import perplexity_measurement
 
-        folder, weights = _weights(job, step, subject)
-        loaded = load(folder, trust_remote_code=job.release.base.trust_remote_code)
-        return perplexity_measurement(
-            loaded,
-            step.path(download.text_path(job)).read_text("utf-8"),
-            asked.window,
-            asked.windows,
-            subject=subject,
-            weights=weights,
-            source=source,
-            advance=step.advance,
-        )
+def _source(job: Job) -> dict[str, Json]:
+    text = job.release.evaluate.text
+    return {"repo": text.repo, "revision": text.revision, "file": text.file}
+
+
+def _layers(job: Job, subject: Subject) -> Task:
+    """The long part of measuring: the text through every layer of one model. Which way of holding weights is no
+    matter of the result.
+    """
+    asked = job.release.evaluate
+
+    def run(step: Step) -> Mapping[str, Json]:
+        from pipeline.evaluate.quality import compute_states
+
+        compute_states(_examined(job, step, subject), _text(job, step), asked.weights, step.advance)
+        return {}
 
     needs = (*_folder_tasks(job, subject), download.text_task(job))
-    return _measuring(PERPLEXITY[subject], measure, needs, settings, asked.windows * (asked.window - 1))
+    return Task(STATES[subject], LANE, run, needs, _text_settings(job), work=asked.windows * (asked.window - 1))
+
+
+def _quality(job: Job) -> Task:
+    asked = job.release.evaluate
+    baseline: dict[str, Json] = {"repo": job.release.base.repo, "revision": job.release.base.revision}
+    outputs = (*_EVIDENCE[QUALITY], LOSSES)
+
+    def run(step: Step) -> Mapping[str, Json]:
+        from pipeline.evaluate.measurement import quality_measurements, save_losses
+        from pipeline.evaluate.quality import compare
+
+        models = _examined(job, step, "base"), _examined(job, step, "quantized")
+        found = compare(*models, _text(job, step), step.advance)
+        measured = quality_measurements(found, _source(job), baseline)
+        for output, measurement in zip(_EVIDENCE[QUALITY], measured, strict=True):
+            write_atomically(step.path(output), dump(asdict(measurement)))
+        save_losses(step.path(LOSSES), found)
+        return {}
+
+    folders = (*_folder_tasks(job, "base"), *_folder_tasks(job, "quantized"))
+    needs = (*STATES.values(), *folders, download.text_task(job))
+    return Task(QUALITY, LANE, run, needs, _text_settings(job), outputs, asked.windows * (asked.window - 1))
+
+
+def _examined(job: Job, step: Step, subject: Subject) -> Examined:
+    """States of the base are every release's, those of the result only its own."""
+    from pipeline.evaluate.quality import Examined
+
+    folder, weights = _weights(job, step, subject)
+    states = job.folders.workspace if subject == "base" else job.workspace.root
+    return Examined(folder, weights, states / _STATES, job.release.base.trust_remote_code)
+
+
+def _text(job: Job, step: Step) -> Text:
+    from pipeline.evaluate.quality import Text
+
+    asked = job.release.evaluate
+    return Text(step.path(download.text_path(job)).read_text("utf-8"), asked.window, asked.windows)
 
 
 def _generation(job: Job) -> Task:
     asked = job.release.evaluate
     settings: dict[str, Json] = {"prompts": list(asked.prompts), "max_tokens": asked.max_tokens}
+    (output,) = _EVIDENCE[GENERATION]
 
-    def measure(step: Step) -> Measurement:
+    def run(step: Step) -> Mapping[str, Json]:
         from pipeline.evaluate.forward import load
         from pipeline.evaluate.measurement import generation_measurement
 
         folder, weights = _weights(job, step, "quantized")
         loaded = load(folder, trust_remote_code=job.release.base.trust_remote_code)
-        return generation_measurement(
+        measurement = generation_measurement(
             loaded, asked.prompts, asked.max_tokens, subject="quantized", weights=weights, advance=step.advance
         )
-
-    work = len(asked.prompts) * asked.max_tokens
-    return _measuring(GENERATION, measure, _folder_tasks(job, "quantized"), settings, work)
-
-
-def _measuring(
-    name: str, measure: Callable[[Step], Measurement], needs: tuple[str, ...], settings: Mapping[str, Json], work: int
-) -> Task:
-    output = _output(name)
-
-    def run(step: Step) -> Mapping[str, Json]:
-        measurement = measure(step)
         write_atomically(step.path(output), dump(asdict(measurement)))
         return {}
 
-    return Task(name, LANE, run, needs, settings, (output,), work)
+    work = len(asked.prompts) * asked.max_tokens
+    return Task(GENERATION, LANE, run, _folder_tasks(job, "quantized"), settings, (output,), work)
 
 
 def _folder_tasks(job: Job, subject: Subject) -> tuple[str, ...]:

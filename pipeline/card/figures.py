@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 _BYTES = ("bytes", "kB", "MB", "GB", "TB", "PB")
 _COUNTS = ("", " thousand", " million", " billion", " trillion")
-_MINUS = "\N{MINUS SIGN}"
+MINUS = "\N{MINUS SIGN}"
 
 
 def decimals(error: float) -> int:
@@ -36,12 +36,35 @@ def error(value: float) -> str:
     return f"{value:.{decimals(value)}f}"
 
 
+def significant(value: float, digits: int = 3) -> str:
+    """A figure whose error is not known, with so many significant digits and never an exponent."""
+    if not math.isfinite(value):
+        return "not finite"
+    exponent = int(f"{value:.{digits - 1}e}".partition("e")[2])
+    return f"{value:.{max(0, digits - 1 - exponent)}f}"
+
+
+def with_known_error(value: float, error: float | None) -> str:
+    """Like `with_error`, but three significant digits where no error is known."""
+    return with_error(value, error) if error else significant(value)
+
+
+def share(value: float, error: float | None = None) -> str:
+    """`94.12 ± 0.26 %`, or without a known error `94.1 %`."""
+    return with_known_error(value * 100, error and error * 100) + " %"
+
+
+def nats(value: float, error: float | None = None) -> str:
+    """`0.0312 ± 0.0011 nats`."""
+    return with_known_error(value, error) + " nats"
+
+
 def signed(value: float, places: int) -> str:
     """The sign always written, but none on a zero."""
     text = f"{abs(value):.{places}f}"
     if not float(text):
         return text
-    return ("+" if value > 0 else _MINUS) + text
+    return ("+" if value > 0 else MINUS) + text
 
 
 def percent(ratio: float, *, sign: bool = False) -> str:

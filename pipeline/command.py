@@ -118,8 +118,8 @@ def card(name: str, *, check: bool, diff: bool) -> int:
 
 def show_comparison(names: tuple[str, str], workspace: Path | None, *, as_json: bool = False) -> int:
     folders = _folders(workspace)
-    one, other = (side(folders, check_release(folders.root, name)) for name in names)
-    compared = compare(one, other)
+    one, other = (check_release(folders.root, name) for name in names)
+    compared = compare(side(folders, one), side(folders, other))
     if as_json:
         console.show_json(compared.to_json())
     else:

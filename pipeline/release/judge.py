@@ -164,7 +164,7 @@ def _bytes(name: str, limit: int, found: int | None, what: str, unknown: str) ->
     if found is None:
         return Verdict(name, asked, "nothing", passed=False, why=unknown)
     over = found - limit
-    why = f"{over:,} bytes too many" if over > 0 else f"{-over:,} bytes to spare"
+    why = f"{over:,} {'byte' if over == 1 else 'bytes'} too many" if over > 0 else f"{-over:,} bytes to spare"
     return Verdict(name, asked, f"{found:,} bytes", over <= 0, why)
 
 

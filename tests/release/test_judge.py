@@ -200,7 +200,7 @@ def test_size_and_memory_are_judged_to_the_byte():
     size = asked(size="1 GB")
     assert verdict(size, footprint=Footprint()).passed
     found = verdict(size, footprint=Footprint(nbytes=1_000_000_001))
-    assert (found.passed, found.measured, found.why) == (False, "1,000,000,001 bytes", "1 bytes too many")
+    assert (found.passed, found.measured, found.why) == (False, "1,000,000,001 bytes", "1 byte too many")
     memory = asked(memory="1.2 GB at 2k")
     found = verdict(memory, footprint=Footprint())
     assert found.asked == "at most 1,200,000,000 bytes of weights and cache with 2,048 tokens read"

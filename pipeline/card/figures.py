@@ -15,7 +15,7 @@ _COUNTS = ("", " thousand", " million", " billion", " trillion")
 MINUS = "\N{MINUS SIGN}"
 
 
-def decimals(error: float) -> int:
+def decimals(error: float | None) -> int:
     """Decimal places that show two significant digits of a standard error; none from 10 upwards."""
     if not error or not math.isfinite(error):
         return 3
@@ -23,8 +23,10 @@ def decimals(error: float) -> int:
     return max(0, 1 - exponent)
 
 
-def with_error(value: float, error: float) -> str:
-    """`12.63 ± 0.41`."""
+def with_error(value: float, error: float | None) -> str:
+    """`12.63 ± 0.41`; three significant digits where the error is not known."""
+    if error is None:
+        return significant(value)
     if not math.isfinite(value):
         return "not finite"
     places = decimals(error)
@@ -44,19 +46,14 @@ def significant(value: float, digits: int = 3) -> str:
     return f"{value:.{max(0, digits - 1 - exponent)}f}"
 
 
-def with_known_error(value: float, error: float | None) -> str:
-    """Like `with_error`, but three significant digits where no error is known."""
-    return with_error(value, error) if error else significant(value)
-
-
 def share(value: float, error: float | None = None) -> str:
     """`94.12 ± 0.26 %`, or without a known error `94.1 %`."""
-    return with_known_error(value * 100, error and error * 100) + " %"
+    return with_error(value * 100, error * 100 if error else None) + " %"
 
 
 def nats(value: float, error: float | None = None) -> str:
     """`0.0312 ± 0.0011 nats`."""
-    return with_known_error(value, error) + " nats"
+    return with_error(value, error or None) + " nats"
 
 
 def signed(value: float, places: int) -> str:

@@ -18,11 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Perplexity:
-    """One model's figure; `error` is one standard error, `settings` is how it was measured."""
+    """One model's figure; `error` is one standard error, `settings` is how it was measured.
+
+    A figure that was reported elsewhere may come without its error and its tokens.
+    """
 
     value: float
-    error: float
-    tokens: int
+    error: float | None
+    tokens: int | None
     settings: Mapping[str, Any]
     tools: Mapping[str, str]
     machine: Mapping[str, Any]
@@ -170,8 +173,8 @@ def _perplexity(measurement: Measurement | None) -> Perplexity | None:
     values = cast("Mapping[str, Any]", measurement.values)
     return Perplexity(
         value=float(values["perplexity"]),
-        error=float(values["standard_error"]),
-        tokens=int(values["tokens"]),
+        error=values.get("standard_error"),
+        tokens=values.get("tokens"),
         settings=measurement.settings,
         tools=measurement.tools,
         machine=measurement.machine,

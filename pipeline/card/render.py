@@ -141,7 +141,7 @@ def _divergence_rows(found: Quality) -> _Rows:
     far = found.divergence
     if not far:
         return []
-    mean: _Rows = [("mean", figures.with_known_error(*far.kl_mean))] if far.kl_mean else []
+    mean: _Rows = [("mean", figures.with_error(*far.kl_mean))] if far.kl_mean else []
     return [*mean, *((_KL[name], figures.significant(value)) for name, value in far.tail.items())]
 
 

@@ -109,7 +109,7 @@ def _value(unit: str, value: float, error: float | None) -> str:
             return figures.byte_size(round(value))
         case "problems":
             return "passed" if not value else "1 problem" if value == 1 else f"{value:.0f} problems"
-    return figures.with_known_error(value, error)
+    return figures.with_error(value, error or None)
 
 
 def _difference(row: Row) -> Text:

@@ -37,9 +37,8 @@ class Summary:
     repository: the address where a person looks at it.
     card: path of the rendered card.
     size: bytes of the published weights; base_size of those of the base.
-    perplexity, base_perplexity: value and standard error, on the same text.
-    divergence, top1: mean KL divergence from the base, and share of tokens where both find the same one most likely,
-    each with its error where that is known.
+    perplexity, base_perplexity: on the same text; divergence: mean KL divergence from the base; top1: share of tokens
+    where both find the same one most likely. Each is a value and its standard error, where that is known.
     prompt, sample: what the model was asked and what it said.
     headline: one sentence of what happened, for example "demo is published".
     """
@@ -52,8 +51,8 @@ class Summary:
     size: int | None = None
     base_size: int | None = None
     bits_per_weight: float | None = None
-    perplexity: tuple[float, float] | None = None
-    base_perplexity: tuple[float, float] | None = None
+    perplexity: tuple[float, float | None] | None = None
+    base_perplexity: tuple[float, float | None] | None = None
     divergence: tuple[float, float | None] | None = None
     top1: tuple[float, float | None] | None = None
     prompt: str = ""

@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from pipeline.manifest import Json
 
 _SHOWN = 3
+# Which model it was, where a figure was found, and a command line that says again what other settings say.
+_NO_SETTINGS = frozenset({"command", "model", "reported"})
 # How fast a model answers depends on the machine and on what computes there; what it answers does not.
-_MACHINE = ("chip", "memory")
 _TOOLS = ("mlx", "mlx-lm")
 
 
@@ -20,22 +21,25 @@ def why_not(one: Measurement, other: Measurement) -> str:
     """In words why the figures of the two say nothing about each other; empty when they were taken alike."""
     if one.measure != other.measure:
         return f"{one.measure} is not {other.measure}"
-    if "reported" in {one.source, other.source} and not (one.settings and other.settings):
+    if "reported" in {one.source, other.source} and not (_settings(one) and _settings(other)):
         return "how a reported figure was taken is not known"
     return _differences(_how(one), _how(other))
 
 
 def on_other_tokens(one: Measurement, other: Measurement) -> str:
     """Like `why_not` for two measures that read the same tokens, such as perplexity and divergence."""
-    return _differences(_how(one, without="baseline"), _how(other, without="baseline"))
+    return _differences({**_how(one), "baseline": None}, {**_how(other), "baseline": None})
 
 
-def _how(measurement: Measurement, without: str = "") -> dict[str, Json]:
+def _settings(measurement: Measurement) -> dict[str, Json]:
+    return {key: value for key, value in measurement.settings.items() if key not in _NO_SETTINGS}
+
+
+def _how(measurement: Measurement) -> dict[str, Json]:
     """Everything that must be alike."""
-    how = {key: value for key, value in measurement.settings.items() if key != without}
-    how["tokens"] = measurement.values.get("tokens")
+    how = {**_settings(measurement), "tokens": measurement.values.get("tokens")}
     if measurement.measure == "speed":
-        how["machine"] = {key: measurement.machine.get(key) for key in _MACHINE}
+        how["machine"] = {key: value for key, value in measurement.machine.items() if key != "os"}
         how["tools"] = {key: measurement.tools.get(key) for key in _TOOLS}
     return how
 

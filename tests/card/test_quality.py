@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -131,3 +132,14 @@ def test_a_reported_figure_may_come_without_its_settings(demo):
     assert "13.00 ± 0.40 (reported)" in card
     assert "Measured on" not in card
     assert "Perplexity was measured on one text. Other kinds" in card
+
+
+def test_a_reported_figure_may_come_without_its_error_and_its_tokens(demo):
+    _, quantized, *_ = demo.evidence.measurements
+    bare = replace(quantized, values={"perplexity": 13.0243}, source="reported")
+    card = demo.with_evidence(bare).card()
+    assert "Perplexity 13.0.**" in card
+    assert "| 13.0 (reported) |" in card
+    assert "16 windows of 512 tokens.\n" in card
+    (metric,) = parse(card)[0]["model-index"][0]["results"][0]["metrics"]
+    assert (metric["value"], metric["args"]) == (13.024, {})

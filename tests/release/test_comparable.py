@@ -63,6 +63,13 @@ def test_a_reported_figure_without_its_settings_is_comparable_with_nothing():
     for other in (ONE, bare):
         assert why_not(other, bare) == why_not(bare, other) == "how a reported figure was taken is not known"
     assert why_not(replace(ONE, source="reported"), ONE) == ""
+    elsewhere = replace(bare, settings={"reported": "https://example.org/figures"})
+    assert why_not(elsewhere, elsewhere) == "how a reported figure was taken is not known"
+
+
+def test_the_model_and_the_place_of_a_figure_are_no_way_of_measuring():
+    told = changed(command="llama-bench -m a.gguf", model={"file": "a.gguf"}, reported="https://example.org/a")
+    assert why_not(told, changed(command="llama-bench -m b.gguf", model={"file": "b.gguf"})) == ""
 
 
 def test_figures_without_a_text_need_no_settings():
@@ -76,6 +83,8 @@ def test_speed_is_that_of_a_machine_and_of_what_computes_there_and_quality_is_no
     speed = replace(ONE, measure="speed")
     assert why_not(speed, replace(speed, **elsewhere)) == "machine.chip M3 against M1, tools.mlx 0.32.4 against 0.33.0"
     assert why_not(speed, replace(speed, tools={**ONE.tools, "python": "3.12"})) == ""
+    assert why_not(speed, replace(speed, machine={**ONE.machine, "os": "macOS 16"})) == ""
+    assert why_not(speed, replace(speed, machine={**ONE.machine, "gpu": "RTX"})) == "machine.gpu unknown against RTX"
 
 
 def test_perplexity_and_divergence_may_be_of_the_same_tokens():

@@ -73,11 +73,9 @@ def from_base(evidence: Evidence) -> Change | Unknown:
 
 
 def between(
-    earlier: Measurement | None, later: Measurement | None, kept: tuple[Losses | None, Losses | None] = (None, None)
+    earlier: Measurement, later: Measurement, kept: tuple[Losses | None, Losses | None] = (None, None)
 ) -> Change | Unknown:
     """How the perplexities of two releases differ; kept: the losses that each left."""
-    if earlier is None or later is None:
-        return Unknown(f"the perplexity of the {'earlier' if earlier is None else 'later'} model was not measured")
     change = _independent(earlier, later)
     before, after = kept
     if isinstance(change, Change) and before and after and before.belong_to(earlier) and after.belong_to(later):

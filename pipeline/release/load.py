@@ -61,31 +61,6 @@ def load_recipe(root: Path, name: str) -> Recipe:
     return recipe
 
 
-def _thresholds(document: Document, name: str, releases: Sequence[str]) -> Iterator[Problem]:
-    """What is wrong with thresholds beyond their own values: another release that they name, and waivers of them."""
-    value = document.value if isinstance(document.value, dict) else {}
-    asked = value.get("thresholds")
-    asked = asked if isinstance(asked, dict) else {}
-    against, place = asked.get("against", "base"), document.place(("thresholds", "against"))
-    if against == name:
-        yield Problem(place, "a release cannot be held against itself")
-    elif isinstance(against, str) and against != "base" and against not in releases:
-        also = did_you_mean(against, ("base", *releases)) or f"; there are: base, {', '.join(releases)}"
-        yield Problem(place, f"there is no {release_file(against)}{also}")
-    waivers = value.get("waivers")
-    seen: set[str] = set()
-    for index, waiver in enumerate(waivers if isinstance(waivers, tuple) else ()):
-        threshold = waiver.get("threshold") if isinstance(waiver, dict) else None
-        if not isinstance(threshold, str) or threshold not in get_args(Threshold):
-            continue
-        place = document.place(("waivers", index, "threshold"))
-        if asked.get(threshold, Thresholds.model_fields[threshold].default) in (None, False):
-            yield Problem(place, f"`{threshold}` is not asked for: there is nothing to waive")
-        elif threshold in seen:
-            yield Problem(place, f"`{threshold}` is waived twice")
-        seen.add(threshold)
-
-
 def _refused(problems: list[Problem]) -> ReleaseFileError:
     """In the order of reading: file after file as they were met, each from its top."""
     files = list(dict.fromkeys(problem.place.file for problem in problems))
@@ -146,3 +121,28 @@ def _named_recipe(
         also = did_you_mean(name, known) or f"; there are: {', '.join(known) or 'none'}"
         problems.append(Problem(place, f"there is no {recipe_file(name)}{also}"))
     return None
+
+
+def _thresholds(document: Document, name: str, releases: Sequence[str]) -> Iterator[Problem]:
+    """What is wrong with thresholds beyond their own values: another release that they name, and waivers of them."""
+    value = document.value if isinstance(document.value, dict) else {}
+    asked = value.get("thresholds")
+    asked = asked if isinstance(asked, dict) else {}
+    against, place = asked.get("against", "base"), document.place(("thresholds", "against"))
+    if against == name:
+        yield Problem(place, "a release cannot be held against itself")
+    elif isinstance(against, str) and against != "base" and against not in releases:
+        also = did_you_mean(against, ("base", *releases)) or f"; there are: base, {', '.join(releases)}"
+        yield Problem(place, f"there is no {release_file(against)}{also}")
+    waivers = value.get("waivers")
+    seen: set[str] = set()
+    for index, waiver in enumerate(waivers if isinstance(waivers, tuple) else ()):
+        threshold = waiver.get("threshold") if isinstance(waiver, dict) else None
+        if not isinstance(threshold, str) or threshold not in get_args(Threshold):
+            continue
+        place = document.place(("waivers", index, "threshold"))
+        if asked.get(threshold, Thresholds.model_fields[threshold].default) in (None, False):
+            yield Problem(place, f"`{threshold}` is not asked for: there is nothing to waive")
+        elif threshold in seen:
+            yield Problem(place, f"`{threshold}` is waived twice")
+        seen.add(threshold)

@@ -47,8 +47,11 @@ def change_from(folders: Folders, earlier: str, later: str, found: Evidence) -> 
     path = folders.release(earlier) / "evidence.json"
     if not path.exists():
         return Unknown(f"releases/{earlier}/evidence.json is not there: run `pipeline release {earlier}` first")
-    one, other = (e.find("perplexity", "quantized") for e in (Evidence.from_json(path.read_text()), found))
-    return between(one, other, (losses_of(folders, earlier), losses_of(folders, later)))
+    before = Evidence.from_json(path.read_text()).find("perplexity", "quantized")
+    after = found.find("perplexity", "quantized")
+    if before is None or after is None:
+        return Unknown(f"the perplexity of {later if before else earlier} was not measured")
+    return between(before, after, (losses_of(folders, earlier), losses_of(folders, later)))
 
 
 def digest(folders: Folders, name: str) -> Json:

@@ -96,6 +96,13 @@ def test_a_release_without_evidence_is_held_against_nothing(folders):
     assert found == Unknown("releases/v1/evidence.json is not there: run `pipeline release v1` first")
 
 
+def test_a_perplexity_that_is_missing_is_that_of_one_of_the_two(folders, leave):
+    leave("v1")
+    assert change_from(folders, "v1", "v2", Evidence()) == Unknown("the perplexity of v2 was not measured")
+    (folders.release("v1") / "evidence.json").write_text(Evidence().to_json())
+    assert change_from(folders, "v1", "v2", evidence(LOSSES)) == Unknown("the perplexity of v1 was not measured")
+
+
 def test_the_digest_moves_with_the_evidence_and_with_the_losses(folders, leave):
     assert digest(folders, "v1") == {"evidence": None, "losses": None}
     leave("v1")

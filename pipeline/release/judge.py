@@ -195,7 +195,10 @@ def _amount(amount: float, unit: Unit) -> str:
 
 
 def _percent(share: float, *, signed: bool = False) -> str:
-    return f"{share * 100:{'+' if signed else ''}.2f}".rstrip("0").rstrip(".") + " %"
+    """With two decimals at most, and none from a thousand upwards."""
+    places = 0 if abs(share) >= 10 else 2
+    text = f"{share * 100:{'+' if signed else ''},.{places}f}"
+    return (text.rstrip("0").rstrip(".") if places else text) + " %"
 
 
 def _nats(amount: float) -> str:

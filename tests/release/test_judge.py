@@ -67,6 +67,12 @@ def test_an_increase_beyond_the_threshold_fails():
     assert found.why == "+676 % is more than 10 %"
 
 
+def test_an_increase_beyond_all_measure_has_no_decimals():
+    found = verdict(TEN, perplexity("base", 12.5), perplexity("quantized", 11_653_904.0, error=1_620_125.0))
+    assert found.why == "+93,231,132 % is more than 10 %"
+    assert "± 12,961,000 %" in found.measured
+
+
 def test_an_increase_of_exactly_the_threshold_passes():
     zero = Thresholds(perplexity_increase="0 %", generation=False)
     assert verdict(zero, perplexity("base", 12.5), perplexity("quantized", 12.5)).passed

@@ -66,6 +66,16 @@ class LockedTarget:
 
 
 @dataclass(frozen=True)
+class LockedWaiver:
+    """A threshold that was missed and waived: what was asked, what came out, and the reason."""
+
+    threshold: str
+    asked: str
+    measured: str
+    why: str
+
+
+@dataclass(frozen=True)
 class Lock:
     """model: every file of the result; bytes: of its tensors, scales and biases included; tools: name to version."""
 
@@ -79,9 +89,12 @@ class Lock:
     rules: tuple[LockedRule, ...]
     tools: Mapping[str, str]
     target: LockedTarget
+    waived: tuple[LockedWaiver, ...] = ()
 
     def to_json(self) -> str:
         fields = asdict(self)
+        if not self.waived:
+            del fields["waived"]
         return dump({**fields, "schema": SCHEMA, "model": self.model.to_json(), "tools": dict(self.tools)})
 
     @classmethod
@@ -105,6 +118,7 @@ class Lock:
                 rules=tuple(LockedRule(**rule) for rule in row["rules"]),
                 tools=row["tools"],
                 target=LockedTarget(**row["target"]),
+                waived=tuple(LockedWaiver(**waived) for waived in row.get("waived", ())),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise PipelineError(

@@ -74,15 +74,19 @@ def _model_index(release: Release, quality: Quality) -> list[Json]:
                 "type": "perplexity",
                 "name": "Perplexity",
                 "value": round(figure.value, decimals(figure.error)),
-                "args": {"standard_error": _rounded(figure), "tokens": figure.tokens},
+                "args": _known({"standard_error": _rounded(figure), "tokens": figure.tokens}),
             }
         ],
     }
     return [{"name": release.target.repo.partition("/")[2], "results": [result]}]
 
 
-def _rounded(figure: Perplexity) -> float:
-    return round(figure.error, decimals(figure.error))
+def _rounded(figure: Perplexity) -> float | None:
+    return None if figure.error is None else round(figure.error, decimals(figure.error))
+
+
+def _known(fields: Mapping[str, Json]) -> dict[str, Json]:
+    return {key: value for key, value in fields.items() if value is not None}
 
 
 def _settings(settings: Mapping[str, Json]) -> dict[str, Json]:

@@ -29,6 +29,10 @@ def test_a_large_release_with_code_a_licence_of_its_own_and_a_fault(large):
     compare("large.md", large.card())
 
 
+def test_a_release_of_which_everything_was_measured_and_a_threshold_waived(measured):
+    compare("measured.md", measured.card())
+
+
 def test_a_release_of_which_nothing_was_measured(demo):
     compare("unmeasured.md", demo.with_evidence().card())
 

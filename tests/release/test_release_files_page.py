@@ -25,6 +25,7 @@ SECTIONS = {
     "`evaluate`": schema.Evaluation,
     "`evaluate.text`": schema.EvaluationText,
     "`thresholds`": schema.Thresholds,
+    "`waivers`": schema.Waiver,
     "Recipe": schema.WrittenRecipe,
     "`rules`": schema.WrittenRule,
     "`otherwise`": schema.Fallback,

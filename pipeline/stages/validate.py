@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, cast
 
@@ -13,8 +14,10 @@ from pipeline.lock import LockedWaiver
 from pipeline.manifest import File, Manifest, write_atomically
 from pipeline.release import losses
 from pipeline.release.judge import judge
+from pipeline.release.recipe import Precision
 from pipeline.stages import download, quantize
 from pipeline.stages.happened import change_from, digest
+from pipeline.stages.job import DISTORTION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,18 +34,22 @@ if TYPE_CHECKING:
 LANE = Lane("validate", "lets the model speak and measures its perplexity, for nothing is published untested", 1, "tok")
 STATES: dict[Subject, str] = {"base": "validate/layers-base", "quantized": "validate/layers"}
 QUALITY = "validate/quality"
+WEIGHT_ERROR = "validate/weight-error"
 GENERATION = "validate/generation"
 JUDGE = "validate/thresholds"
-MEASURES = (QUALITY, GENERATION)
+MEASURES = (QUALITY, WEIGHT_ERROR, GENERATION)
 _EVIDENCE = {
     QUALITY: tuple(f"evidence/{name}.json" for name in ("perplexity-base", "perplexity", "divergence")),
+    WEIGHT_ERROR: ("evidence/weight-error.json",),
     GENERATION: ("evidence/generation.json",),
 }
 _STATES = "states"
+_BYTES = 2  # of a weight that is looked at, for the rate beside that of the quantizing
 
 
 def tasks(job: Job) -> list[Task]:
-    return [_layers(job, "base"), _generation(job), _layers(job, "quantized"), _quality(job), _judge(job)]
+    measuring = [_layers(job, "base"), _weight_error(job), _generation(job), _layers(job, "quantized"), _quality(job)]
+    return [*measuring, _judge(job)]
 
 
 def evidence(workspace: Workspace) -> Evidence:
@@ -92,7 +99,6 @@ def _layers(job: Job, subject: Subject) -> Task:
 
 def _quality(job: Job) -> Task:
     asked = job.release.evaluate
-    baseline: dict[str, Json] = {"repo": job.release.base.repo, "revision": job.release.base.revision}
     outputs = (*_EVIDENCE[QUALITY], losses.FILE)
 
     def run(step: Step) -> Mapping[str, Json]:
@@ -101,7 +107,7 @@ def _quality(job: Job) -> Task:
 
         models = _examined(job, step, "base"), _examined(job, step, "quantized")
         found = compare(*models, _text(job, step), step.advance)
-        measured = quality_measurements(found, _source(job), baseline)
+        measured = quality_measurements(found, _source(job), _baseline(job))
         for output, measurement in zip(_EVIDENCE[QUALITY], measured, strict=True):
             write_atomically(step.path(output), dump(asdict(measurement)))
         save_losses(step.path(losses.FILE), found)
@@ -110,6 +116,39 @@ def _quality(job: Job) -> Task:
     folders = (*_folder_tasks(job, "base"), *_folder_tasks(job, "quantized"))
     needs = (*STATES.values(), *folders, download.text_task(job))
     return Task(QUALITY, LANE, run, needs, _text_settings(job), outputs, asked.windows * (asked.window - 1))
+
+
+def _weight_error(job: Job) -> Task:
+    """How far the weights moved: nothing computes with them, so this is known whatever the text and the machine. It
+    runs beside the quantizing, whose work it repeats.
+    """
+    settings: dict[str, Json] = {path: str(one) for path, one in job.assignment.precisions.items()}
+    (output,) = _EVIDENCE[WEIGHT_ERROR]
+
+    def run(step: Step) -> Mapping[str, Json]:
+        from pipeline.evaluate.measurement import weight_error_measurement
+        from pipeline.weights.distortion import Measured, by_class, measure
+        from pipeline.weights.layout import layout
+
+        measured = Measured(job.workspace.path(DISTORTION), job.base.repo, job.base.revision)
+        decisions = job.assignment.precisions
+        wanted = {path: (one,) for path, one in decisions.items() if isinstance(one, Precision)}
+        plain = layout(job.base, {}, job.release.target.shard_size)
+        measure(plain, step.path(download.BASE), wanted, measured, advance=lambda count: step.advance(count * _BYTES))
+        _, weights = _weights(job, step, "quantized")
+        measurement = weight_error_measurement(by_class(decisions, measured), _baseline(job), weights)
+        write_atomically(step.path(output), dump(asdict(measurement)))
+        return {}
+
+    needs = (*_folder_tasks(job, "base"), *_folder_tasks(job, "quantized"))
+    work = _BYTES * sum(
+        math.prod(one.module.shape) for one in job.assignment.modules if isinstance(one.precision, Precision)
+    )
+    return Task(WEIGHT_ERROR, quantize.LANE, run, needs, settings, (output,), work)
+
+
+def _baseline(job: Job) -> dict[str, Json]:
+    return {"repo": job.release.base.repo, "revision": job.release.base.revision}
 
 
 def _examined(job: Job, step: Step, subject: Subject) -> Examined:

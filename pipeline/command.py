@@ -160,7 +160,7 @@ def _summary(job: Job, until: str | None) -> console.Summary:
             bits_per_weight=job.layout.bits_per_weight,
         )
     if reached >= stages.NAMES.index(validate.LANE.name):
-        found = quality.read(validate.evidence(job.workspace))
+        found = quality.read(validate.evidence(job))
         made = replace(
             made,
             perplexity=(found.quantized.value, found.quantized.error) if found.quantized else None,

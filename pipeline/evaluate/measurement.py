@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -10,14 +11,18 @@ from typing import TYPE_CHECKING
 from pipeline import provenance
 from pipeline.evaluate.generation import generate
 from pipeline.evaluate.perplexity import measure, windows
+from pipeline.evaluate.serving import backend, serve
 from pipeline.evidence import Measurement
+from pipeline.release.server_command import server_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from pipeline.evaluate.forward import Loaded
     from pipeline.evidence import Subject
     from pipeline.manifest import Json
+    from pipeline.release.schema import Prompt, Sampling
 
 
 def perplexity_measurement(
@@ -39,13 +44,13 @@ def perplexity_measurement(
     result = measure(loaded, tokens, advance)
     return _measurement(
         "perplexity",
-        loaded,
         {"perplexity": result.perplexity, "standard_error": result.standard_error, "tokens": result.tokens},
         {
             "text": {**source, "sha256": hashlib.sha256(text.encode()).hexdigest()},
             "window": window,
             "windows": count,
             "token_ids": hashlib.sha256(tokens.astype("<i4").tobytes()).hexdigest(),
+            **_compute(loaded),
         },
         subject=subject,
         weights=weights,
@@ -54,33 +59,70 @@ def perplexity_measurement(
 
 def generation_measurement(
     loaded: Loaded,
-    prompts: Sequence[str],
+    prompts: Sequence[Prompt],
     max_tokens: int,
+    sampling: Sampling | None,
     *,
     subject: Subject,
     weights: str,
     advance: Callable[[int], None],
 ) -> Measurement:
-    """The answers to the prompts, and every problem with the prompt that showed it."""
-    result = generate(loaded, prompts, max_tokens, advance)
+    """The answers to the prompts, what the chat template makes of conversations, and every problem in words."""
+    result = generate(loaded, prompts, max_tokens, advance, sampling)
     transcripts: list[Json] = [{**asdict(t), "problems": list(t.problems)} for t in result.transcripts]
     return _measurement(
         "generation",
-        loaded,
         {
             "passed": result.passed,
-            "problems": [f"the answer to {t.prompt!r} {problem}" for t in result.transcripts for problem in t.problems],
+            "problems": list(result.problems),
             "transcripts": transcripts,
+            "templates": [rendered.short() for rendered in result.templates],
         },
-        {"prompts": list(prompts), "max_tokens": max_tokens, "sampling": "greedy"},
+        {
+            "prompts": [prompt.written() for prompt in prompts],
+            "max_tokens": max_tokens,
+            "sampling": sampling.model_dump() if sampling else "greedy",
+            **_compute(loaded),
+        },
         subject=subject,
         weights=weights,
     )
 
 
+def serving_measurement(
+    folder: Path,
+    prompt: Prompt,
+    max_tokens: int,
+    *,
+    repository: str,
+    trust_remote_code: bool,
+    subject: Subject,
+    weights: str,
+    advance: Callable[[int], None],
+) -> Measurement:
+    """What `mlx_lm.server` answers; `repository` is what stands in the place of the folder in the card's command."""
+    result = serve(folder, prompt, max_tokens, trust_remote_code=trust_remote_code, advance=advance)
+    return _measurement(
+        "serving",
+        {
+            "passed": not result.problems,
+            "problems": list(result.problems),
+            "command": shlex.join(server_command(repository, trust_remote_code=trust_remote_code)),
+            "answer": result.answer,
+            "streamed": result.streamed,
+        },
+        {"prompt": prompt.written(), "max_tokens": max_tokens, "sampling": "greedy", "backend": backend()},
+        subject=subject,
+        weights=weights,
+    )
+
+
+def _compute(loaded: Loaded) -> dict[str, Json]:
+    return {"backend": loaded.compute.backend, "dtype": loaded.compute.dtype}
+
+
 def _measurement(
     measure: str,
-    loaded: Loaded,
     values: Mapping[str, Json],
     settings: Mapping[str, Json],
     *,
@@ -92,7 +134,7 @@ def _measurement(
         subject=subject,
         weights=weights,
         values=values,
-        settings={**settings, "backend": loaded.compute.backend, "dtype": loaded.compute.dtype},
+        settings=settings,
         tools=provenance.tools(),
         machine=provenance.machine(),
         measured_at=datetime.now(UTC).isoformat(timespec="seconds"),

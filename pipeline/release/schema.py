@@ -13,11 +13,14 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    JsonValue,
+    PlainSerializer,
     PlainValidator,
     ValidationInfo,
     field_validator,
     model_validator,
 )
+from pydantic_core import PydanticKnownError
 
 from pipeline.release import written
 from pipeline.release.layers import Layers
@@ -90,16 +93,78 @@ class EvaluationText(Written):
         return written.check_commit(revision, f"https://huggingface.co/datasets/{info.data.get('repo', 'OWNER/NAME')}")
 
 
+class Prompt(Written):
+    """A question to the result, and what its answer has to be like; a text alone is one with nothing but `ask`."""
+
+    ask: Text = Field(description="The question.")
+    system: Text | None = Field(default=None, description="What the model is told before it, in the role `system`.")
+    expect: Pattern | None = Field(
+        default=None,
+        description="Must be found in every answer, by Python's `re.search`; what a model thinks first does not count.",
+    )
+    max_tokens: Count | None = Field(
+        default=None, description="Tokens that the answer may have; `evaluate.max_tokens` when left out."
+    )
+    thinking: bool | None = Field(
+        default=None,
+        title="`true` or `false`",
+        description="Whether the chat template is told to let the model think (`enable_thinking`); as mlx-lm does it "
+        "when left out.",
+    )
+
+    def written(self) -> str | dict[str, JsonValue]:
+        """As short as it can be written: its text alone where it has no other key."""
+        keys = self.model_dump(exclude_none=True)
+        return self.ask if set(keys) == {"ask"} else keys
+
+
+def _parse_prompt(value: object) -> Prompt:
+    match value:
+        case str() if value.strip():
+            return Prompt(ask=value)
+        case str():
+            raise ValueError("must not be empty")
+        case dict():
+            return Prompt.model_validate(value)
+    raise PydanticKnownError("string_type")
+
+
+WrittenPrompt: TypeAlias = Annotated[
+    Prompt, PlainValidator(_parse_prompt), PlainSerializer(Prompt.written), Field(title="text, or keys")
+]
+
+
+class Sampling(Written):
+    """How answers are drawn at random."""
+
+    temperature: Annotated[float, Field(gt=0, le=5, title="number")] = Field(
+        default=0.7, description="How daring: 1 draws tokens as often as the model would, less keeps to likely ones."
+    )
+    top_p: Annotated[float, Field(gt=0, le=1, title="number")] = Field(
+        default=0.95, description="Only the likeliest tokens are drawn, as many as have this probability together."
+    )
+    seed: Annotated[int, Field(ge=0, le=0xFFFFFFFF, title="whole number")] = Field(
+        default=0, description="Where the random numbers of every answer begin: the same seed gives the same answer."
+    )
+
+
 class Evaluation(Written):
     """What is measured, on the base and on the result alike."""
 
     text: EvaluationText = Field(description="What perplexity is measured on.")
     window: Annotated[Count, Field(ge=2)] = Field(default=512, description="Tokens in a window of the text.")
     windows: Count = Field(default=16, description="How many windows are measured, from the start of the text.")
-    prompts: Annotated[tuple[Text, ...], Field(min_length=1)] = Field(
+    prompts: Annotated[tuple[WrittenPrompt, ...], AfterValidator(written.check_not_empty)] = Field(
         description="What the result is asked through its chat template, to see that it speaks."
     )
     max_tokens: Count = Field(default=100, description="Tokens that an answer may have.")
+    sampling: Sampling | None = Field(
+        default=None, description="Asks for a second answer to every prompt, drawn at random; the first is greedy."
+    )
+    serve: bool = Field(
+        default=True,
+        description="Whether the result is asked through `mlx_lm.server` too, as the card tells people to.",
+    )
 
 
 class Thresholds(Written):

@@ -60,7 +60,7 @@ def _card(job: Job) -> Task:
 
     def run(step: Step) -> Mapping[str, Json]:
         texts = {
-            "evidence.json": validate.evidence(job.workspace).to_json(),
+            "evidence.json": validate.evidence(job).to_json(),
             "release.lock.json": _lock(job, step).to_json(),
         }
         for name, text in texts.items():
@@ -79,7 +79,7 @@ def _card(job: Job) -> Task:
                 return f"releases/{job.name}/{name} is missing or was changed"
         return None if rendered(job.asked, job.folders) == (folder / "README.md").read_text() else "template changed"
 
-    needs = (*quantize.names(job), *validate.MEASURES, validate.JUDGE)
+    needs = (*quantize.names(job), *validate.measures(job), validate.JUDGE)
     settings: dict[str, Json] = {
         # What is left out is left out here too: a key that a later version adds is no reason to render again.
         "release": job.release.model_dump(mode="json", exclude={"thresholds", "fit"}, exclude_none=True),

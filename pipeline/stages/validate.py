@@ -11,6 +11,7 @@ from pipeline.errors import ThresholdsMissed
 from pipeline.evidence import Evidence, Measurement, dump
 from pipeline.manifest import File, Manifest, write_atomically
 from pipeline.release.judge import judge
+from pipeline.release.server_command import server_command
 from pipeline.stages import download, quantize
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.engine.task import Step
-    from pipeline.engine.workspace import Workspace
     from pipeline.evidence import Subject
     from pipeline.manifest import Json
     from pipeline.release.judge import Verdict
@@ -27,23 +27,31 @@ if TYPE_CHECKING:
 LANE = Lane("validate", "lets the model speak and measures its perplexity, for nothing is published untested", 1, "tok")
 PERPLEXITY: dict[Subject, str] = {"base": "validate/perplexity-base", "quantized": "validate/perplexity"}
 GENERATION = "validate/generation"
+SERVING = "validate/serving"
 JUDGE = "validate/thresholds"
-MEASURES = (*PERPLEXITY.values(), GENERATION)
+ANSWER = 32
+"""Tokens that a served answer may have: enough to see a loop."""
 
 
 def tasks(job: Job) -> list[Task]:
-    return [_perplexity(job, "base"), _generation(job), _perplexity(job, "quantized"), _judge(job)]
+    serving = [_serving(job)] if job.release.evaluate.serve else []
+    return [_perplexity(job, "base"), _generation(job), _perplexity(job, "quantized"), *serving, _judge(job)]
 
 
-def evidence(workspace: Workspace) -> Evidence:
+def measures(job: Job) -> tuple[str, ...]:
+    """The names of the measuring tasks."""
+    return (*PERPLEXITY.values(), GENERATION, *([SERVING] if job.release.evaluate.serve else []))
+
+
+def evidence(job: Job) -> Evidence:
     """What the measuring tasks found."""
-    rows = (json.loads(workspace.path(_output(task)).read_text()) for task in MEASURES)
+    rows = (json.loads(job.workspace.path(_output(task)).read_text()) for task in measures(job))
     return Evidence(tuple(Measurement(**row) for row in rows))
 
 
 def verdicts(job: Job) -> tuple[Verdict, ...]:
     """Asked and measured, threshold by threshold; judging measures nothing, so it can be done again at any time."""
-    return judge(job.release.thresholds, evidence(job.workspace))
+    return judge(job.release.thresholds, evidence(job))
 
 
 def _output(task: str) -> str:
@@ -78,7 +86,12 @@ def _perplexity(job: Job, subject: Subject) -> Task:
 
 def _generation(job: Job) -> Task:
     asked = job.release.evaluate
-    settings: dict[str, Json] = {"prompts": list(asked.prompts), "max_tokens": asked.max_tokens}
+    answers = 2 if asked.sampling else 1
+    settings: dict[str, Json] = {
+        "prompts": [prompt.written() for prompt in asked.prompts],
+        "max_tokens": asked.max_tokens,
+        **({"sampling": asked.sampling.model_dump()} if asked.sampling else {}),
+    }
 
     def measure(step: Step) -> Measurement:
         from pipeline.evaluate.forward import load
@@ -87,11 +100,43 @@ def _generation(job: Job) -> Task:
         folder, weights = _weights(job, step, "quantized")
         loaded = load(folder, trust_remote_code=job.release.base.trust_remote_code)
         return generation_measurement(
-            loaded, asked.prompts, asked.max_tokens, subject="quantized", weights=weights, advance=step.advance
+            loaded,
+            asked.prompts,
+            asked.max_tokens,
+            asked.sampling,
+            subject="quantized",
+            weights=weights,
+            advance=step.advance,
         )
 
-    work = len(asked.prompts) * asked.max_tokens
+    work = answers * sum(prompt.max_tokens or asked.max_tokens for prompt in asked.prompts)
     return _measuring(GENERATION, measure, _folder_tasks(job, "quantized"), settings, work)
+
+
+def _serving(job: Job) -> Task:
+    prompt, trust = job.release.evaluate.prompts[0], job.release.base.trust_remote_code
+    settings: dict[str, Json] = {
+        "prompt": prompt.written(),
+        "max_tokens": ANSWER,
+        "command": [*server_command(job.release.target.repo, trust_remote_code=trust)],
+    }
+
+    def measure(step: Step) -> Measurement:
+        from pipeline.evaluate.measurement import serving_measurement
+
+        folder, weights = _weights(job, step, "quantized")
+        return serving_measurement(
+            folder,
+            prompt,
+            ANSWER,
+            repository=job.release.target.repo,
+            trust_remote_code=trust,
+            subject="quantized",
+            weights=weights,
+            advance=step.advance,
+        )
+
+    return _measuring(SERVING, measure, _folder_tasks(job, "quantized"), settings, 2 * ANSWER)
 
 
 def _measuring(
@@ -135,4 +180,4 @@ def _judge(job: Job) -> Task:
             )
         return {"passed": [verdict.threshold for verdict in judged]}
 
-    return Task(JUDGE, LANE, run, MEASURES, {"thresholds": thresholds.model_dump(mode="json")})
+    return Task(JUDGE, LANE, run, measures(job), {"thresholds": thresholds.model_dump(mode="json")})

@@ -82,6 +82,11 @@ def generation(*answers):
     return measurement("generation", "quantized", values, {"max_tokens": 100, **FLOAT32})
 
 
+def serving(command, *problems):
+    values = {"passed": not problems, "problems": list(problems), "command": command, "answer": "Paris."}
+    return measurement("serving", "quantized", values, {"max_tokens": 32, "backend": "cpu"})
+
+
 def rule(match, decision, why, layers=None):
     return Rule(match, layers, decision, why, Place("releases/recipes/mixed-5-6-8.yaml"))
 
@@ -106,6 +111,7 @@ class Inputs:
     perplexity = staticmethod(perplexity)
     generation = staticmethod(generation)
     answer = staticmethod(answer)
+    serving = staticmethod(serving)
 
     def card(self) -> str:
         return render(self.release, self.recipe, self.lock, self.evidence, self.templates)
@@ -180,6 +186,7 @@ def demo():
                         "Write a haiku about rain.", "Rain on the window,\nsoft fingers tapping the glass.\n\nSleep."
                     ),
                 ),
+                serving("mlx_lm.server --model demo/SmolLM2-135M-Instruct-MLX-mixed"),
             )
         ),
     )

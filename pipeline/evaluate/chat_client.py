@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from contextlib import closing
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPResponse
 from typing import TYPE_CHECKING, Any
@@ -32,9 +32,9 @@ class Answer:
 
 def models(host: str, port: int) -> list[str]:
     """The names of the models that the server has. `OSError` or `HTTPException` while it does not listen."""
-    with closing(HTTPConnection(host, port, timeout=_AT_ONCE)) as connection:
-        connection.request("GET", "/v1/models")
-        listed = _read(_successful(connection.getresponse()).read())
+    with _responding(host, port, "GET", "/v1/models", timeout=_AT_ONCE) as response:
+        _refuse_errors(response)
+        listed = _read(response.read())
     try:
         return [str(model["id"]) for model in listed["data"]]
     except (KeyError, TypeError) as error:
@@ -43,21 +43,29 @@ def models(host: str, port: int) -> list[str]:
 
 def is_healthy(host: str, port: int) -> bool:
     """What mlx_lm.server says of itself: it goes on listening when its model could not be loaded."""
-    with closing(HTTPConnection(host, port, timeout=_AT_ONCE)) as connection:
-        connection.request("GET", "/health")
-        return connection.getresponse().status == 200
+    with _responding(host, port, "GET", "/health", timeout=_AT_ONCE) as response:
+        return response.status == 200
 
 
 def ask(host: str, port: int, request: Mapping[str, Json], *, stream: bool) -> Answer:
     """Waits as long as it takes. `Malformed`, or `OSError` or `HTTPException` when the server breaks off."""
     asked = {**request, "stream": stream, **({"stream_options": {"include_usage": True}} if stream else {})}
-    with closing(HTTPConnection(host, port)) as connection:
-        connection.request("POST", "/v1/chat/completions", json.dumps(asked), {"Content-Type": "application/json"})
-        response = _successful(connection.getresponse())
+    with _responding(host, port, "POST", "/v1/chat/completions", json.dumps(asked)) as response:
+        _refuse_errors(response)
         try:
             return _streamed(response) if stream else _whole(_read(response.read()))
         except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
             raise Malformed(f"is not as OpenAI's protocol says: {type(error).__name__} at {error}") from error
+
+
+@contextlib.contextmanager
+def _responding(
+    host: str, port: int, method: str, path: str, body: str | None = None, *, timeout: float | None = None
+) -> Iterator[HTTPResponse]:
+    with contextlib.closing(HTTPConnection(host, port, timeout=timeout)) as connection:
+        connection.request(method, path, body, {"Content-Type": "application/json"})
+        with connection.getresponse() as response:
+            yield response
 
 
 def _whole(answer: dict[str, Any]) -> Answer:
@@ -95,11 +103,10 @@ def _text(message: Mapping[str, Any]) -> str:
     return (message.get("reasoning") or "") + (message.get("content") or "")
 
 
-def _successful(response: HTTPResponse) -> HTTPResponse:
+def _refuse_errors(response: HTTPResponse) -> None:
     if response.status != 200:
         said = response.read().decode("utf-8", "replace").strip()
         raise Malformed(f"has status {response.status}: {said[:_SHOWN] or response.reason}")
-    return response
 
 
 def _read(body: bytes) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pipeline import provenance
 from pipeline.evaluate.generation import generate
 from pipeline.evaluate.perplexity import measure, windows
-from pipeline.evaluate.serving import backend, serve
+from pipeline.evaluate.serving import compute, serve
 from pipeline.evidence import Measurement
 from pipeline.release.server_command import server_command
 
@@ -111,7 +111,7 @@ def serving_measurement(
             "answer": result.answer,
             "streamed": result.streamed,
         },
-        {"prompt": prompt.written(), "max_tokens": max_tokens, "sampling": "greedy", "backend": backend()},
+        {"prompt": prompt.written(), "max_tokens": max_tokens, "sampling": "greedy", **compute()},
         subject=subject,
         weights=weights,
     )

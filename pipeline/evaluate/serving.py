@@ -73,11 +73,11 @@ def serve(
     return Served(answer, streamed, (*problems, *more))
 
 
-def backend() -> str:
-    """Where a server of this machine computes."""
+def compute() -> dict[str, Json]:
+    """How a server on this machine computes: on a GPU in whatever the model is stored in."""
     if mx.default_device() == mx.cpu:
-        return "cpu"
-    return "metal" if mx.metal.is_available() else "cuda"
+        return {"backend": "cpu", "dtype": "float32"}
+    return {"backend": "metal" if mx.metal.is_available() else "cuda"}
 
 
 def _asked(server: _Server, request: Mapping[str, Json], *, stream: bool) -> tuple[str, ...]:

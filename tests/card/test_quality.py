@@ -101,7 +101,10 @@ def test_drawn_answers_and_what_was_expected_are_said(demo):
 def test_what_the_chat_template_was_tried_on_is_said(demo):
     tried = [{"conversation": name, "problems": []} for name in ("one turn", "several turns", "tools")]
     card = demo.with_evidence(answers(demo, demo.answer("First?", "Yes."), templates=tried)).card()
-    assert "tried on conversations with one turn, several turns, tools: nothing that was said in them gets lost." in card
+    assert (
+        "tried on conversations with one turn, several turns and tools: nothing that was said in them gets lost."
+        in card
+    )
     tried[2] = {"conversation": "tools", "problems": ["drops the result of a tool"]}
     card = demo.with_evidence(answers(demo, demo.answer("First?", "Yes."), templates=tried)).card()
     assert "Its chat template is at fault: drops the result of a tool.\n" in card

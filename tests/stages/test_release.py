@@ -81,6 +81,17 @@ def test_the_quality_is_that_of_the_recipe_and_not_of_chance(released):
     assert "Paris" in said["transcripts"][0]["text"]
 
 
+def test_what_the_card_tells_people_to_run_was_run(released):
+    evidence = json.loads((released.root / "releases/demo/evidence.json").read_text())["measurements"]
+    (served,) = [row["values"] for row in evidence if row["measure"] == "serving"]
+    assert served["passed"]
+    assert "Paris" in served["answer"]
+    assert (
+        f"\n{served['command']}\n```\n\nThe last one was run with these files"
+        in (released.root / "releases/demo/README.md").read_text()
+    )
+
+
 def test_every_tensor_is_the_one_that_mlx_lm_makes(released, smollm2_base, tmp_path):
     import mlx.core as mx
     from mlx_lm import convert

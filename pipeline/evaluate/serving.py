@@ -24,6 +24,7 @@ from pipeline.errors import NotServed
 from pipeline.evaluate import speech
 from pipeline.evaluate.chat_client import Answer, Malformed, ask, is_healthy, models
 from pipeline.evaluate.chat_template import messages
+from pipeline.evaluate.forward import refuse_remote_code
 from pipeline.release.server_command import server_command
 
 if TYPE_CHECKING:
@@ -56,8 +57,11 @@ def serve(
 ) -> Served:
     """What the server says to `prompt`, asked twice; `advance` is told of the tokens.
 
-    Raises: NotServed when it does not start or dies, and whatever `advance` raises; in every case it is gone then.
+    Raises: NotServed when it does not start or dies, BaseModelError for code that is not trusted, and whatever
+    `advance` raises; in every case it is gone then.
     """
+    if not trust_remote_code:
+        refuse_remote_code(folder)
     _refuse_what_is_too_large(folder)
     gc.collect()
     mx.clear_cache()  # the server needs the memory of earlier measurements

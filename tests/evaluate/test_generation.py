@@ -90,9 +90,11 @@ def test_answers_are_drawn_once_more_and_the_same_for_the_same_seed(random_model
     assert "the sampled answer to 'Name three fruits.' did not stop within 12 tokens" in both.problems
 
 
-def test_less_temperature_is_less_chance(random_model: Callable[..., Path]) -> None:
-    loaded = forward.load(random_model())
-    cold = generation.generate(loaded, PROMPTS[:1], 12, quiet, Sampling(temperature=1e-4))
+@pytest.mark.parametrize("sampling", [Sampling(temperature=1e-4), Sampling(temperature=1, top_p=1e-6)])
+def test_less_temperature_and_fewer_tokens_are_less_chance(
+    random_model: Callable[..., Path], sampling: Sampling
+) -> None:
+    cold = generation.generate(forward.load(random_model()), PROMPTS[:1], 12, quiet, sampling)
     assert cold.transcripts[0].text == cold.transcripts[1].text
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pipeline import provenance
-from pipeline.errors import Interrupted, NotServed
+from pipeline.errors import BaseModelError, Interrupted, NotServed
 from pipeline.evaluate import serving
 from pipeline.release.schema import Prompt
 
@@ -203,6 +203,11 @@ def test_it_is_the_command_of_the_card_without_network_proxies_or_token(
     assert int(port) > 1024
     assert environment["HF_HUB_OFFLINE"] == "1"
     assert not {"HF_TOKEN", "https_proxy", "ALL_PROXY"} & set(environment)
+
+
+def test_code_that_is_not_trusted_is_refused_before_it_could_run(tiny_kimi_base: Path) -> None:
+    with pytest.raises(BaseModelError, match="code of its own"):
+        ask(tiny_kimi_base)
 
 
 def test_a_model_larger_than_the_memory_is_not_even_tried(

@@ -264,6 +264,20 @@ def test_ctrl_c_ends_with_130_and_the_same_command_goes_on(copy):
     assert code == 0, said
 
 
+def test_ctrl_c_while_the_result_is_served_leaves_no_server(copy):
+    (copy.workspace / "releases/demo/records/validate/serving.json").unlink()
+    with copy.start("release", "demo") as process:
+        ends, server = time.monotonic() + 60, ""
+        while not server and time.monotonic() < ends:
+            found = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=False)
+            server = found.stdout.strip()
+        process.send_signal(signal.SIGINT)
+        said = process.stdout.read()
+    assert process.returncode == 130, said
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(server), 0)
+
+
 def test_two_processes_cannot_run_one_release(copy):
     from pipeline.engine.workspace import Workspace
 

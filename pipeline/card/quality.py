@@ -88,9 +88,10 @@ class Generation:
 
 @dataclass(frozen=True)
 class Serving:
-    """command: the line that was run, but for the folder and the port."""
+    """command: the line that was run, but for the folder and the port; dtype: where not in that of the files."""
 
     command: str
+    dtype: str
     passed: bool
     problems: tuple[str, ...]
 
@@ -169,4 +170,5 @@ def _serving(measurement: Measurement | None) -> Serving | None:
     if measurement is None:
         return None
     values = cast("Mapping[str, Any]", measurement.values)
-    return Serving(str(values["command"]), bool(values["passed"]), tuple(values["problems"]))
+    dtype = str(measurement.settings.get("dtype", ""))
+    return Serving(str(values["command"]), dtype, bool(values["passed"]), tuple(values["problems"]))

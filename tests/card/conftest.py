@@ -84,7 +84,7 @@ def generation(*answers):
 
 def serving(command, *problems):
     values = {"passed": not problems, "problems": list(problems), "command": command, "answer": "Paris."}
-    return measurement("serving", "quantized", values, {"max_tokens": 32, "backend": "cpu"})
+    return measurement("serving", "quantized", values, {"max_tokens": 32, "backend": "cpu", "dtype": "float32"})
 
 
 def rule(match, decision, why, layers=None):

@@ -112,11 +112,17 @@ def test_what_the_chat_template_was_tried_on_is_said(demo):
 
 def test_the_card_says_whether_its_own_command_was_run(demo):
     command = "mlx_lm.server --model demo/SmolLM2-135M-Instruct-MLX-mixed"
-    untried, well = "None of these commands was tried", "the server answered a question"
+    untried, well = "None of these commands was tried", "The server answered a question"
     assert command + "\n```" in demo.card()
     assert untried in demo.with_evidence().card()
     assert well in demo.with_evidence(demo.serving(command)).card()
     assert untried in demo.with_evidence(demo.serving(command + " --trust-remote-code")).card()
     card = demo.with_evidence(demo.serving(command, "the streamed answer breaks off")).card()
-    assert "not all was well: the streamed answer breaks off." in card
+    assert (
+        "published, without a GPU and therefore in float32.\nNot all was well: the streamed answer breaks off." in card
+    )
     assert well not in card
+    on_a_mac = replace(demo.serving(command), settings={"backend": "metal"})
+    assert f"The last one was run with these files before they were published.\n{well}" in (
+        demo.with_evidence(on_a_mac).card()
+    )

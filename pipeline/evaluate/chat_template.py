@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -162,15 +163,16 @@ def _tails(tokenizer: Tokenizer) -> Iterator[str]:
 
 
 def _with_tools(tokenizer: Tokenizer) -> Rendered:
-    """A question, the call of a tool and its result. Some templates want a call's arguments as text: either will do."""
+    """A question, the call of a tool and its result, as OpenAI's protocol has them or as the template may want them."""
     said = {"the user's words": _QUESTION, "the name of a tool": _TOOL, "the result of a tool": _RESULT}
     attempts = []
-    for arguments in ({"city": "Lisbon"}, '{"city": "Lisbon"}'):
+    # Some want a call's arguments as text (DeepSeek), or have another role for a result (Granite 3.0).
+    for role, arguments in itertools.product(("tool", "tool_response"), ({"city": "Lisbon"}, '{"city": "Lisbon"}')):
         call = {"id": _CALL_ID, "type": "function", "function": {"name": _TOOL, "arguments": arguments}}
         conversation = [
             _user(_QUESTION),
             {**_assistant(""), "tool_calls": [call]},
-            {"role": "tool", "name": _TOOL, "tool_call_id": _CALL_ID, "content": _RESULT},
+            {"role": role, "name": _TOOL, "tool_call_id": _CALL_ID, "content": _RESULT},
         ]
         attempts.append(_checked(tokenizer, "tools", conversation, said, tools=_TOOLS))
     return min(attempts, key=lambda attempt: len(attempt.problems))

@@ -105,6 +105,11 @@ def test_arguments_of_a_call_may_have_to_be_text(tokenizer):
     assert problems(tokenizer(as_text))["tools"] == ()
 
 
+def test_a_result_may_have_a_role_of_its_own(tokenizer):
+    own = TOOLS.replace("{% for m in messages %}", "{% for m in messages if m.role != 'tool' %}")
+    assert problems(tokenizer(own))["tools"] == ()
+
+
 def test_call_ids_may_have_to_be_nine_letters_and_digits(tokenizer):
     wrong = "m.tool_call_id and m.tool_call_id | length != 9"
     strict = "{% for m in messages if " + wrong + " %}{{ raise_exception('id') }}{% endfor %}"
@@ -115,7 +120,7 @@ def test_call_ids_may_have_to_be_nine_letters_and_digits(tokenizer):
     ("before", "after", "problem"),
     [
         ("c.function.name }}", "c.function.nom.upper() }}", "cannot be applied: "),
-        ("{% for m in messages %}", "{% for m in messages if m.role != 'tool' %}", "drops the result of a tool"),
+        ("{% for m in messages %}", "{% for m in messages if m.role[:4] != 'tool' %}", "drops the result of a tool"),
         ("{{ t | tojson }}", "a tool", "drops the name of a tool"),
     ],
 )

@@ -114,7 +114,9 @@ def _generation(job: Job) -> Task:
 
 
 def _serving(job: Job) -> Task:
-    prompt, trust = job.release.evaluate.prompts[0], job.release.base.trust_remote_code
+    # Nothing is expected of so short an answer, so a change of what is expected is no reason to ask again.
+    prompt = job.release.evaluate.prompts[0].model_copy(update={"expect": None, "max_tokens": None})
+    trust = job.release.base.trust_remote_code
     settings: dict[str, Json] = {
         "prompt": prompt.written(),
         "max_tokens": ANSWER,

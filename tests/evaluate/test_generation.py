@@ -138,12 +138,12 @@ def spoilt(smollm2_base: Path, tmp_path: Path) -> Callable[..., forward.Loaded]:
 
 
 def test_the_template_of_another_model_is_named(spoilt: Callable[..., forward.Loaded]) -> None:
-    result = generation.generate(spoilt(tokenizer_config={"chat_template": LLAMA3}), PROMPTS, 30, quiet)
+    result = generation.generate(spoilt(tokenizer_config={"chat_template": LLAMA3}), PROMPTS[:1], 24, quiet)
     assert not result.passed
     assert result.problems[0] == (
         "the chat template is another model's: it ends an answer with '<|eot_id|>', no token of this tokenizer"
     )
-    assert "the answer to 'Name three fruits.' did not stop within 30 tokens" in result.problems
+    assert "the answer to 'Name three fruits.' did not stop within 24 tokens" in result.problems
 
 
 def test_a_template_that_drops_the_question_is_named(spoilt: Callable[..., forward.Loaded]) -> None:
@@ -157,9 +157,9 @@ def test_a_missing_stop_token_is_named(spoilt: Callable[..., forward.Loaded]) ->
     end = {"eos_token_id": 0}
     ends = "the chat template ends an answer with '<|im_end|>', the model at '<|endoftext|>' only"
     loaded = spoilt(tokenizer_config={"eos_token": "<|endoftext|>"}, config=end, generation_config=end)
-    result = generation.generate(loaded, PROMPTS[:1], 30, quiet)
+    result = generation.generate(loaded, PROMPTS[:1], 20, quiet)
     assert result.problems == (
         f"the stop token is missing: {ends}",
-        "the answer to 'Name three fruits.' did not stop within 30 tokens",
+        "the answer to 'Name three fruits.' did not stop within 20 tokens",
         "the answer to 'Name three fruits.' says markers that are not for people: <|im_end|>, <|im_start|>",
     )

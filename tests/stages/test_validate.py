@@ -35,7 +35,9 @@ def test_what_earlier_releases_measured_stands(tasks):
 def test_prompts_and_sampling_are_settings_as_they_were_written(tasks):
     before = "    - What is the capital of France?\n"
     after = "    - {ask: 'What is the capital of France?', expect: Paris, max_tokens: 20}\n"
-    task = tasks(before, after)[validate.GENERATION]
+    changed = tasks(before, after)
+    assert changed[validate.SERVING].settings["prompt"] == "What is the capital of France?"
+    task = changed[validate.GENERATION]
     assert task.settings["prompts"][0] == {
         "ask": "What is the capital of France?",
         "expect": "Paris",

@@ -98,6 +98,11 @@ def weight_error(**classes):
     return measurement("weight_error", "quantized", {"all": 0.0254, "classes": classes}, {})
 
 
+def serving(command, *problems):
+    values = {"passed": not problems, "problems": list(problems), "command": command, "answer": "Paris."}
+    return measurement("serving", "quantized", values, {"max_tokens": 32, "backend": "cpu", "dtype": "float32"})
+
+
 def rule(match, decision, why, layers=None):
     return Rule(match, layers, decision, why, Place("releases/recipes/mixed-5-6-8.yaml"))
 
@@ -124,6 +129,7 @@ class Inputs:
     divergence = staticmethod(divergence)
     weight_error = staticmethod(weight_error)
     answer = staticmethod(answer)
+    serving = staticmethod(serving)
 
     def card(self) -> str:
         return render(self.release, self.recipe, self.lock, self.evidence, self.templates)
@@ -198,6 +204,7 @@ def demo():
                         "Write a haiku about rain.", "Rain on the window,\nsoft fingers tapping the glass.\n\nSleep."
                     ),
                 ),
+                serving("mlx_lm.server --model demo/SmolLM2-135M-Instruct-MLX-mixed"),
             )
         ),
     )

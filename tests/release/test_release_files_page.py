@@ -24,6 +24,8 @@ SECTIONS = {
     "`fit`": schema.Fit,
     "`evaluate`": schema.Evaluation,
     "`evaluate.text`": schema.EvaluationText,
+    "`evaluate.prompts`": schema.Prompt,
+    "`evaluate.sampling`": schema.Sampling,
     "`thresholds`": schema.Thresholds,
     "`waivers`": schema.Waiver,
     "Recipe": schema.WrittenRecipe,

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 _init_module: Callable[[Module], None] = Module.__init__  # which mlx leaves untyped
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
+_ROWS = 16
 _MOST_THREADS = 8  # each holds the logits of its own window: 0.3 GB for 512 tokens over 49,152
 _one_at_a_time = threading.Lock()
 
@@ -117,6 +118,43 @@ def in_threads(function: Callable[[_Item], _Result], items: Iterable[_Item], don
 def threads() -> int:
     """How many windows are computed at a time."""
     return min(_MOST_THREADS, os.cpu_count() or 1)
+
+
+def losses(scores: mx.array, targets: NDArray[np.int32]) -> Floats:
+    """Nats (sequences, length) by which float32 logits (sequences, length, vocabulary) miss the targets.
+
+    mlx's own way takes five times as long, and is 0.00005 nats too low over 49,152 words.
+    """
+    rows = (
+        _log_sum(block) - np.take_along_axis(block, hit[:, None], -1)[:, 0] for block, hit in _blocks(targets, scores)
+    )
+    return np.concatenate([*rows]).reshape(targets.shape).astype(np.float32)
+
+
+def compared(base: mx.array, quantized: mx.array, targets: NDArray[np.int32]) -> tuple[Floats, ...]:
+    """As `pipeline.evaluate.divergence.compared`, in an eighth of the time."""
+    divergence, agreement = [], []
+    for p, q, _ in _blocks(targets, base, quantized):
+        weights = np.exp(p - p.max(-1, keepdims=True))
+        apart = (weights * (p - q)).sum(-1) / weights.sum(-1)
+        divergence.append((apart - _log_sum(p) + _log_sum(q)).astype(np.float32))
+        agreement.append((p.argmax(-1) == q.argmax(-1)).astype(np.float32))
+    rows = (np.concatenate(each).reshape(targets.shape) for each in (divergence, agreement))
+    return losses(base, targets), losses(quantized, targets), *rows
+
+
+def _blocks(targets: NDArray[np.int32], *scores: mx.array) -> Iterator[tuple[Any, ...]]:
+    """Rows of all logits and their targets, as many at a time as a processor's cache holds."""
+    flat = [_numpy(each).reshape(targets.size, -1) for each in scores]
+    for start in range(0, targets.size, _ROWS):
+        rows = slice(start, start + _ROWS)
+        yield *(each[rows] for each in flat), targets.reshape(-1)[rows]
+
+
+def _log_sum(rows: Floats) -> NDArray[np.float64]:
+    """Of the exponentials of each row; differences of two of them are small, and would be lost in float32."""
+    most: NDArray[np.float64] = rows.max(-1).astype(np.float64)
+    return most + np.log(np.exp(rows - rows.max(-1, keepdims=True)).sum(-1).astype(np.float64))
 
 
 class _Linear(Linear):

@@ -49,7 +49,7 @@ def step_through(model: Model, layers: Sequence[Layer], jobs: Sequence[Job], wid
 
 def _let_in(crews: Sequence[_Crew], layer: int | None, module: Model | Layer, changing: dict[object, bool]) -> None:
     """Step all passes that wait for `layer`, or begin them all; `changing` is known by the classes of the modules."""
-    kind = frozenset(map(type, module.modules()))
+    kind = frozenset((type(part).__module__, type(part).__name__) for part in module.modules())
     if kind not in changing:
         before = held(module)
         crews[0].step(layer, most=1).result()

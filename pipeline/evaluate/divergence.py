@@ -14,9 +14,9 @@ import mlx.core as mx
 import numpy as np
 
 from pipeline.errors import Unmeasurable
+from pipeline.evaluate import cpu
 from pipeline.evaluate.forward import batches, computing, in_turn
 from pipeline.evaluate.passes import logits
-from pipeline.evaluate.perplexity import losses_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,9 +64,11 @@ def tokenwise(
     """
     inputs, targets = (batches(quantized, part) for part in (tokens[:, :-1], tokens[:, 1:]))
 
+    on_cpu = quantized.compute.backend == "cpu"
+
     def compare(index: int) -> tuple[Floats, ...]:
         scores = logits(base, inputs, folders[0], index), logits(quantized, inputs, folders[1], index)
-        return _compare(*scores, targets[index])
+        return (cpu.compared if on_cpu else compared)(*scores, targets[index])
 
     rows: list[tuple[Floats, ...]] = []
 
@@ -79,13 +81,13 @@ def tokenwise(
     return Tokenwise(*(np.concatenate(column) for column in zip(*rows, strict=True)))
 
 
-def _compare(base: mx.array, quantized: mx.array, targets: Tokens) -> tuple[Floats, ...]:
-    """Of logits (sequences, length, vocabulary)."""
-    losses = losses_of(base, targets), losses_of(quantized, targets)
+def compared(base: mx.array, quantized: mx.array, targets: Tokens) -> tuple[Floats, ...]:
+    """Of float32 logits (sequences, length, vocabulary), in the order of `Tokenwise`."""
     ours, theirs = (scores - mx.logsumexp(scores, axis=-1, keepdims=True) for scores in (quantized, base))
+    losses = (-mx.take_along_axis(each, mx.array(targets)[..., None], -1)[..., 0] for each in (theirs, ours))
     divergence = mx.sum(mx.exp(theirs) * (theirs - ours), axis=-1)
     agreement = (mx.argmax(base, axis=-1) == mx.argmax(quantized, axis=-1)).astype(mx.float32)
-    return *losses, np.array(divergence), np.array(agreement)
+    return tuple(np.array(each) for each in (*losses, divergence, agreement))
 
 
 def clustered(values: NDArray[np.floating]) -> Mean:

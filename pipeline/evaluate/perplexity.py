@@ -11,6 +11,7 @@ import numpy as np
 from mlx.nn.losses import cross_entropy
 
 from pipeline.errors import Unmeasurable, UsageError
+from pipeline.evaluate import cpu
 from pipeline.evaluate.forward import batches, computing, in_turn
 from pipeline.evaluate.passes import logits, through_layers
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from pipeline.evaluate.forward import Tokens, Weights
+    from pipeline.evaluate.forward import Compute, Tokens, Weights
     from pipeline.evaluate.model import Tokenizer
 
     Floats = NDArray[np.float32]
@@ -62,7 +63,7 @@ def measure(weights: Weights, tokens: Tokens, folder: Path, advance: Callable[[i
     found: list[Floats] = []
 
     def losses(index: int) -> Floats:
-        return losses_of(logits(weights, inputs, folder, index), targets[index])
+        return losses_of(weights.compute, logits(weights, inputs, folder, index), targets[index])
 
     targets = batches(weights, tokens[:, 1:])
     with computing(weights):
@@ -70,8 +71,10 @@ def measure(weights: Weights, tokens: Tokens, folder: Path, advance: Callable[[i
     return summary(np.concatenate(found))
 
 
-def losses_of(scores: mx.array, targets: Tokens) -> Floats:
+def losses_of(compute: Compute, scores: mx.array, targets: Tokens) -> Floats:
     """Nats (sequences, length) by which logits (sequences, length, vocabulary) miss the targets."""
+    if compute.backend == "cpu":
+        return cpu.losses(scores, targets)
     return np.array(cross_entropy(scores, mx.array(targets), reduction="none"))
 
 

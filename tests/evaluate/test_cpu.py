@@ -7,11 +7,12 @@ import mlx.core as mx
 import numpy as np
 import pytest
 from mlx import nn
+from mlx.nn.losses import cross_entropy
 from mlx_lm.models.switch_layers import SwitchLinear
 from mlx_lm.utils import load_model
 
 from pipeline.errors import Interrupted
-from pipeline.evaluate import cpu
+from pipeline.evaluate import cpu, divergence
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -139,3 +140,26 @@ def test_stopping_leaves_the_rest_undone() -> None:
     with pytest.raises(Interrupted):
         cpu.in_threads(begin, range(1000), stop)
     assert len(begun) < 100
+
+
+@pytest.mark.parametrize("shape", [(1, 5, 7), (2, 33, 3000)])
+def test_losses_and_divergences_are_those_of_mlx(shape: tuple[int, ...]) -> None:
+    base = 4 * mx.random.normal(shape, key=mx.random.key(1))
+    quantized = base + 0.1 * mx.random.normal(shape, key=mx.random.key(2))
+    targets = np.random.default_rng(0).integers(0, shape[-1], shape[:-1], np.int32)
+    ours, theirs = cpu.compared(base, quantized, targets), divergence.compared(base, quantized, targets)
+    for one, other in zip(ours, theirs, strict=True):
+        assert one.dtype == np.float32
+        np.testing.assert_allclose(one, other, atol=2e-5)
+    expected = cross_entropy(quantized, mx.array(targets), reduction="none")
+    np.testing.assert_allclose(cpu.losses(quantized, targets), np.array(expected), atol=2e-5)
+
+
+def test_losses_are_as_exact_as_float32_allows() -> None:
+    scores = 3 * mx.random.normal((1, 40, 49_152), key=mx.random.key(0))
+    targets = np.random.default_rng(0).integers(0, 49_152, (1, 40), np.int32)
+    exact = np.array(scores, np.float64)
+    largest = exact.max(-1)
+    exact_losses = np.log(np.exp(exact - largest[..., None]).sum(-1)) + largest
+    exact_losses -= np.take_along_axis(exact, targets[..., None], -1)[..., 0]
+    assert np.abs(cpu.losses(scores, targets) - exact_losses).max() < 2e-6

@@ -109,6 +109,32 @@ def test_no_two_compute_at_once_in_a_layer_that_replaces_its_weights(changes: bo
     assert (max(together) == 1) is changes
 
 
+def test_layers_of_the_same_classes_are_tried_once() -> None:
+    """The first pass goes ahead in the first layer only; all layers are instances of classes of their own, alike."""
+    model = Model()
+    for layer in model.layers:
+        layer.__class__ = type("Layer", (Layer,), {"__module__": Layer.__module__})
+    order: list[tuple[int, int]] = []
+    first_is_waiting = threading.Event()
+
+    def job(number: int) -> Any:
+        def go(park: Any) -> None:
+            for layer in range(3):
+                park(layer)
+                if layer and number == 0:
+                    first_is_waiting.wait(5)
+                if layer and number == 1:
+                    first_is_waiting.set()
+                order.append((layer, number))
+                if layer and number == 0:
+                    first_is_waiting.clear()
+
+        return go
+
+    run([job(number) for number in range(2)], 2, model)
+    assert order == [(0, 0), (0, 1), (1, 1), (1, 0), (2, 1), (2, 0)]
+
+
 def test_what_one_pass_raises_ends_all() -> None:
     ended: list[int] = []
 

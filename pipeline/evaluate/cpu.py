@@ -153,8 +153,9 @@ def _blocks(targets: NDArray[np.int32], *scores: mx.array) -> Iterator[tuple[Any
 
 def _log_sum(rows: Floats) -> NDArray[np.float64]:
     """Of the exponentials of each row; differences of two of them are small, and would be lost in float32."""
-    most: NDArray[np.float64] = rows.max(-1).astype(np.float64)
-    return most + np.log(np.exp(rows - rows.max(-1, keepdims=True)).sum(-1).astype(np.float64))
+    most = rows.max(-1, keepdims=True)
+    found: NDArray[np.float64] = most[:, 0] + np.log(np.exp(rows - most).sum(-1).astype(np.float64))
+    return found
 
 
 class _Linear(Linear):

@@ -18,7 +18,7 @@ from pipeline.manifest import write_atomically
 from pipeline.release.find import find_root, release_file
 from pipeline.release.load import load_release
 from pipeline.release.written import parse_size, parse_tokens
-from pipeline.stages import quantize, render, upload, validate
+from pipeline.stages import quantize, render, text, upload, validate
 from pipeline.stages.fit import check_fit
 from pipeline.stages.job import Folders, Job, open_job
 from pipeline.stages.sizes import sizes
@@ -50,6 +50,7 @@ def release(name: str, workspace: Path | None, *, until: str | None, every: bool
     progress = console.Progress()
     with _opened(name, workspace, writable=True, told=progress.remark) as job, job.workspace.locked():
         _check_fit(job)
+        text.check(job)
         planned = plan(stages.tasks(job, until), job.workspace)
         console.show_plan(planned, every=every, dry_run=False)
         try:
@@ -160,7 +161,7 @@ def _summary(job: Job, until: str | None) -> console.Summary:
             bits_per_weight=job.layout.bits_per_weight,
         )
     if reached >= stages.NAMES.index(validate.LANE.name):
-        found = quality.read(validate.evidence(job.workspace))
+        found = quality.read(validate.evidence(job))
         made = replace(
             made,
             perplexity=(found.quantized.value, found.quantized.error) if found.quantized else None,

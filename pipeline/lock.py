@@ -66,6 +66,14 @@ class LockedTarget:
 
 
 @dataclass(frozen=True)
+class ContextMemory:
+    """Bytes of the weights and of the cache of `context` tokens, by their shapes."""
+
+    context: int
+    bytes: int
+
+
+@dataclass(frozen=True)
 class Lock:
     """model: every file of the result; bytes: of its tensors, scales and biases included; tools: name to version."""
 
@@ -79,9 +87,12 @@ class Lock:
     rules: tuple[LockedRule, ...]
     tools: Mapping[str, str]
     target: LockedTarget
+    memory: tuple[ContextMemory, ...] = ()
 
     def to_json(self) -> str:
         fields = asdict(self)
+        if not self.memory:  # as in a lock that is older than this key
+            del fields["memory"]
         return dump({**fields, "schema": SCHEMA, "model": self.model.to_json(), "tools": dict(self.tools)})
 
     @classmethod
@@ -105,6 +116,7 @@ class Lock:
                 rules=tuple(LockedRule(**rule) for rule in row["rules"]),
                 tools=row["tools"],
                 target=LockedTarget(**row["target"]),
+                memory=tuple(ContextMemory(**found) for found in row.get("memory", ())),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise PipelineError(

@@ -31,6 +31,12 @@ def with_error(value: float, error: float) -> str:
     return f"{value:.{places}f} ± {error:.{places}f}"
 
 
+def significant(value: float) -> str:
+    """A value whose error is not known, with four significant digits: `148.8`, `7,286`."""
+    exponent = int(f"{value:.3e}".partition("e")[2])
+    return f"{value:,.{max(0, 3 - exponent)}f}"
+
+
 def error(value: float) -> str:
     """A standard error by itself, with two significant digits."""
     return f"{value:.{decimals(value)}f}"

@@ -8,43 +8,43 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pipeline import provenance
+from pipeline.evaluate import benchmark
 from pipeline.evaluate.generation import generate
-from pipeline.evaluate.perplexity import measure, windows
+from pipeline.evaluate.lengths import SHORT_PROMPT
+from pipeline.evaluate.perplexity import measure
 from pipeline.evidence import Measurement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from pipeline.evaluate.forward import Loaded
+    from pipeline.evaluate.forward import Loaded, Tokens
+    from pipeline.evaluate.lengths import Length
     from pipeline.evidence import Subject
     from pipeline.manifest import Json
 
 
 def perplexity_measurement(
     loaded: Loaded,
-    text: str,
-    window: int,
-    count: int,
+    tokens: Tokens,
     *,
     subject: Subject,
     weights: str,
-    source: Mapping[str, Json],
+    text: Mapping[str, Json],
     advance: Callable[[int], None],
 ) -> Measurement:
-    """Perplexity on the first `count` windows of the text; `source` says where the text is from.
+    """Perplexity on windows of tokens (count, window); `text` says where they are from.
 
     The digest of the token ids is part of the settings: figures of two tokenizers cannot be compared.
     """
-    tokens = windows(loaded.tokenizer, text, window, count)
     result = measure(loaded, tokens, advance)
     return _measurement(
         "perplexity",
         loaded,
         {"perplexity": result.perplexity, "standard_error": result.standard_error, "tokens": result.tokens},
         {
-            "text": {**source, "sha256": hashlib.sha256(text.encode()).hexdigest()},
-            "window": window,
-            "windows": count,
+            "text": dict(text),
+            "window": tokens.shape[1],
+            "windows": tokens.shape[0],
             "token_ids": hashlib.sha256(tokens.astype("<i4").tobytes()).hexdigest(),
         },
         subject=subject,
@@ -73,6 +73,33 @@ def generation_measurement(
             "transcripts": transcripts,
         },
         {"prompts": list(prompts), "max_tokens": max_tokens, "sampling": "greedy"},
+        subject=subject,
+        weights=weights,
+    )
+
+
+def speed_measurement(
+    loaded: Loaded,
+    length: Length,
+    vocabulary: int,
+    trials: int,
+    *,
+    subject: Subject,
+    weights: str,
+    advance: Callable[[int], None],
+) -> Measurement:
+    """How fast the model reads or generates so many tokens, from random ids below `vocabulary`."""
+    speed: dict[str, Json] = asdict(benchmark.measure(loaded, vocabulary, length, trials, advance))
+    return _measurement(
+        "speed",
+        loaded,
+        {"prompt": [], "generation": [], length.kind: [speed]},
+        {
+            "method": "mlx_lm.benchmark",
+            "trials": trials,
+            "prompt_of_generation": SHORT_PROMPT,
+            "device": loaded.compute.device,
+        },
         subject=subject,
         weights=weights,
     )

@@ -32,6 +32,7 @@ class Tokenizer(Protocol):
     has_chat_template: bool
     think_start_tokens: Sequence[int] | None
     think_end_tokens: Sequence[int] | None
+    eos_token_ids: set[int]
     all_special_ids: Sequence[int]
 
     def __len__(self) -> int: ...

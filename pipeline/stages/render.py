@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -9,9 +10,11 @@ from pipeline import provenance
 from pipeline.engine.task import Lane, Task
 from pipeline.errors import UsageError
 from pipeline.evidence import Evidence
-from pipeline.lock import Lock, LockedBase, LockedRecipe, LockedRule, LockedTarget, TensorClass
+from pipeline.lock import ContextMemory, Lock, LockedBase, LockedRecipe, LockedRule, LockedTarget, TensorClass
 from pipeline.manifest import File, Manifest, write_atomically
+from pipeline.release.find import imported_file
 from pipeline.stages import quantize, validate
+from pipeline.stages.sizes import sizes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,10 +60,11 @@ def write_commit(job: Job, commit: str) -> None:
 
 def _card(job: Job) -> Task:
     folder = job.folders.release(job.name)
+    imported = _imported(job)
 
     def run(step: Step) -> Mapping[str, Json]:
         texts = {
-            "evidence.json": validate.evidence(job.workspace).to_json(),
+            "evidence.json": validate.evidence(job).merged(imported.measurements).to_json(),
             "release.lock.json": _lock(job, step).to_json(),
         }
         for name, text in texts.items():
@@ -79,13 +83,22 @@ def _card(job: Job) -> Task:
                 return f"releases/{job.name}/{name} is missing or was changed"
         return None if rendered(job.asked, job.folders) == (folder / "README.md").read_text() else "template changed"
 
-    needs = (*quantize.names(job), *validate.MEASURES, validate.JUDGE)
+    needs = (*quantize.names(job), *validate.measures(job), validate.JUDGE)
     settings: dict[str, Json] = {
         # What is left out is left out here too: a key that a later version adds is no reason to render again.
         "release": job.release.model_dump(mode="json", exclude={"thresholds", "fit"}, exclude_none=True),
         "recipe": job.recipe.words(),
     }
+    if imported.measurements:
+        settings["imported"] = hashlib.sha256(imported.to_json().encode()).hexdigest()
     return Task(TASK, LANE, run, needs, settings, tuple(_FILES.values()), len(_FILES), check)
+
+
+def _imported(job: Job) -> Evidence:
+    """The figures of other programs, which a person took over with `pipeline evidence import`."""
+    file = imported_file(job.name)
+    path = job.folders.root / file
+    return Evidence.from_json(path.read_text(), file) if path.exists() else Evidence()
 
 
 def _before_commit(name: str, text: str) -> str:
@@ -115,4 +128,5 @@ def _lock(job: Job, step: Step) -> Lock:
         rules=tuple(rules),
         tools=provenance.tools(),
         target=LockedTarget(job.release.target.repo, job.release.target.tag),
+        memory=tuple(ContextMemory(row.context, row.nbytes) for row in sizes(job).memory if row.nbytes is not None),
     )

@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING
 
 from pipeline.engine.task import Lane, Task
 from pipeline.errors import ThresholdsMissed
+from pipeline.evaluate.lengths import SHORT_PROMPT
 from pipeline.evidence import Evidence, Measurement, dump
 from pipeline.manifest import File, Manifest, write_atomically
 from pipeline.release.judge import judge
-from pipeline.stages import download, quantize
+from pipeline.stages import download, quantize, speed, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from pipeline.engine.task import Step
-    from pipeline.engine.workspace import Workspace
+    from pipeline.evaluate.lengths import Length
     from pipeline.evidence import Subject
     from pipeline.manifest import Json
     from pipeline.release.judge import Verdict
@@ -32,18 +33,32 @@ MEASURES = (*PERPLEXITY.values(), GENERATION)
 
 
 def tasks(job: Job) -> list[Task]:
-    return [_perplexity(job, "base"), _generation(job), _perplexity(job, "quantized"), _judge(job)]
+    timed = [_speed(job, name, length) for name, length in speed.lengths(job).items()]
+    return [_perplexity(job, "base"), _generation(job), _perplexity(job, "quantized"), *timed, _judge(job)]
 
 
-def evidence(workspace: Workspace) -> Evidence:
+def measures(job: Job) -> tuple[str, ...]:
+    """The tasks that measure."""
+    return (*MEASURES, *speed.lengths(job))
+
+
+def evidence(job: Job) -> Evidence:
     """What the measuring tasks found."""
-    rows = (json.loads(workspace.path(_output(task)).read_text()) for task in MEASURES)
-    return Evidence(tuple(Measurement(**row) for row in rows))
+    return Evidence((*_judged(job).measurements, *speed.gathered(_found(job, task) for task in speed.lengths(job))))
 
 
 def verdicts(job: Job) -> tuple[Verdict, ...]:
     """Asked and measured, threshold by threshold; judging measures nothing, so it can be done again at any time."""
-    return judge(job.release.thresholds, evidence(job.workspace))
+    return judge(job.release.thresholds, _judged(job))
+
+
+def _judged(job: Job) -> Evidence:
+    """What thresholds are about. How fast the result is may still be measured, for that takes long."""
+    return Evidence(tuple(_found(job, task) for task in MEASURES))
+
+
+def _found(job: Job, task: str) -> Measurement:
+    return Measurement(**json.loads(job.workspace.path(_output(task)).read_text()))
 
 
 def _output(task: str) -> str:
@@ -51,9 +66,7 @@ def _output(task: str) -> str:
 
 
 def _perplexity(job: Job, subject: Subject) -> Task:
-    asked = job.release.evaluate
-    source: dict[str, Json] = {"repo": asked.text.repo, "revision": asked.text.revision, "file": asked.text.file}
-    settings: dict[str, Json] = {"text": source, "window": asked.window, "windows": asked.windows}
+    count, length = text.windows(job)
 
     def measure(step: Step) -> Measurement:
         from pipeline.evaluate.forward import load
@@ -61,19 +74,13 @@ def _perplexity(job: Job, subject: Subject) -> Task:
 
         folder, weights = _weights(job, step, subject)
         loaded = load(folder, trust_remote_code=job.release.base.trust_remote_code)
+        read = text.tokens(job, step, loaded.tokenizer)
         return perplexity_measurement(
-            loaded,
-            step.path(download.text_path(job)).read_text("utf-8"),
-            asked.window,
-            asked.windows,
-            subject=subject,
-            weights=weights,
-            source=source,
-            advance=step.advance,
+            loaded, read.ids, subject=subject, weights=weights, text=read.text, advance=step.advance
         )
 
-    needs = (*_folder_tasks(job, subject), download.text_task(job))
-    return _measuring(PERPLEXITY[subject], measure, needs, settings, asked.windows * (asked.window - 1))
+    needs = (*_folder_tasks(job, subject), *text.needs(job))
+    return _measuring(PERPLEXITY[subject], measure, needs, text.settings(job), count * (length - 1))
 
 
 def _generation(job: Job) -> Task:
@@ -92,6 +99,26 @@ def _generation(job: Job) -> Task:
 
     work = len(asked.prompts) * asked.max_tokens
     return _measuring(GENERATION, measure, _folder_tasks(job, "quantized"), settings, work)
+
+
+def _speed(job: Job, name: str, length: Length) -> Task:
+    asked = job.release.evaluate.speed
+    trials = asked.trials if asked else 0
+
+    def measure(step: Step) -> Measurement:
+        from pipeline.evaluate.benchmark import vocabulary
+        from pipeline.evaluate.forward import load
+        from pipeline.evaluate.measurement import speed_measurement
+
+        folder, weights = _weights(job, step, "quantized")
+        loaded = load(folder, trust_remote_code=job.release.base.trust_remote_code)
+        known = vocabulary(json.loads(job.layout.config))
+        return speed_measurement(
+            loaded, length, known, trials, subject="quantized", weights=weights, advance=step.advance
+        )
+
+    needs, settings = _folder_tasks(job, "quantized"), {"trials": trials, "prompt_of_generation": SHORT_PROMPT}
+    return _measuring(name, measure, needs, settings, length.work(trials))
 
 
 def _measuring(

@@ -13,7 +13,7 @@ import pytest
 from pydantic.fields import FieldInfo
 
 from pipeline.errors import ReleaseFileError
-from pipeline.release import schema, written
+from pipeline.release import reported, schema, written
 from pipeline.release.load import load_recipe, load_release
 from pipeline.release.recipe import assign
 
@@ -24,11 +24,16 @@ SECTIONS = {
     "`fit`": schema.Fit,
     "`evaluate`": schema.Evaluation,
     "`evaluate.text`": schema.EvaluationText,
+    "`evaluate.speed`": schema.Speed,
     "`thresholds`": schema.Thresholds,
     "Recipe": schema.WrittenRecipe,
     "`rules`": schema.WrittenRule,
     "`otherwise`": schema.Fallback,
     "Precision": schema.Choice,
+    "Imported figures": reported.ReportedFile,
+    "`figures`": reported.ReportedFigures,
+    "`prompt` and `generation`": reported.ReportedSpeed,
+    "`perplexity`": reported.ReportedPerplexity,
 }
 SECTION = r"^### {}\n\n(?P<text>(?:(?!\||#).*\n)*)(?P<table>(?:\|.*\n)*)"
 
@@ -64,6 +69,8 @@ def default_of(field):
             return ""
         case bool():
             return f"`{str(field.default).lower()}`"
+        case tuple() as values:
+            return f"`[{', '.join(map(str, values))}]`"
         case int() if field.title.startswith("size"):
             return f"`{written.format_size(field.default)}`"
         case value:
@@ -96,7 +103,8 @@ def test_the_page_says_of_every_key_what_the_schema_says(section, page):
 
 
 def test_every_part_of_the_schema_has_its_section():
-    parts = {part for part in vars(schema).values() if isinstance(part, type) and issubclass(part, schema.Written)}
+    every = (*vars(schema).values(), *vars(reported).values())
+    parts = {part for part in every if isinstance(part, type) and issubclass(part, schema.Written)}
     assert parts - {schema.Written} == set(SECTIONS.values())
 
 

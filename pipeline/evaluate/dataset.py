@@ -1,0 +1,60 @@
+"""Tokens sampled from a dataset: those that `mlx_lm.perplexity` measures, by its own function."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import numpy as np
+from mlx_lm.perplexity import load_data
+
+from pipeline.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import mlx.core as mx
+
+    from pipeline.evaluate.forward import Tokens
+    from pipeline.evaluate.model import Tokenizer
+
+_load_data: Callable[..., mx.array] = load_data
+
+
+def check_installed() -> None:
+    """`UsageError` without the package that loads datasets, which only this needs."""
+    if find_spec("datasets") is None:
+        raise UsageError(
+            "`evaluate.text.dataset` needs the package `datasets`, which is not installed",
+            hint="Install it with `pip install 'pipeline[eval]'`, or measure a text in a file.",
+        )
+
+
+def sampled(tokenizer: Tokenizer, dataset: str, seed: int, length: int, count: int) -> Tokens:
+    """`count` sequences of `length` tokens of a dataset's split `train`, in an order that `seed` decides.
+
+    `UsageError` when the dataset cannot be loaded or is too small.
+    """
+    check_installed()
+    before = np.random.get_state()  # noqa: NPY002 - the generator that mlx_lm.perplexity takes its order from
+    np.random.seed(seed)  # noqa: NPY002
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # it prints what it loads
+            data = _load_data(tokenizer, dataset, count, length)
+    except IndexError:
+        data = None
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError) as error:
+        raise UsageError(
+            f"the dataset {dataset!r} cannot be sampled: {error}",
+            hint="Correct `evaluate.text.dataset`; it takes what `mlx_lm.perplexity --data-path` takes.",
+        ) from error
+    finally:
+        np.random.set_state(before)  # noqa: NPY002
+    if data is None or len(data) < count:
+        raise UsageError(
+            f"the dataset {dataset!r} has fewer than {count * length:,} tokens, {count} samples of {length}",
+            hint="Lower `evaluate.text.samples` or `evaluate.text.sequence_length`, or choose a larger dataset.",
+        )
+    return np.array(data, np.int32)

@@ -1,0 +1,133 @@
+"""What perplexity is measured on: where the text is from, and the tokens of it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pipeline.errors import UsageError
+from pipeline.manifest import File, Manifest, sha256
+from pipeline.release.load import refused
+from pipeline.release.texts import text_of
+from pipeline.stages import download
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from pipeline.engine.task import Step
+    from pipeline.evaluate.forward import Tokens
+    from pipeline.evaluate.model import Tokenizer
+    from pipeline.manifest import Json
+    from pipeline.release.places import Problem
+    from pipeline.stages.job import Job
+
+# Those of mlx_lm.perplexity.
+_SEED, _LENGTH, _SAMPLES = 123, 512, 256
+
+
+@dataclass(frozen=True)
+class EvaluationTokens:
+    """ids: (windows, window); text: where they are from, with the SHA-256 of the text that was tokenized."""
+
+    ids: Tokens
+    text: Mapping[str, Json]
+
+
+def check(job: Job) -> None:
+    """`UsageError` when the text needs a package that is missing: said before anything is downloaded."""
+    if job.release.evaluate.text.dataset is not None:
+        from pipeline.evaluate.dataset import check_installed
+
+        check_installed()
+
+
+def windows(job: Job) -> tuple[int, int]:
+    """How many windows are measured, and the tokens of each."""
+    asked = job.release.evaluate
+    if asked.text.dataset is None:
+        return asked.windows, asked.window
+    return asked.text.samples or _SAMPLES, asked.text.sequence_length or _LENGTH
+
+
+def settings(job: Job) -> dict[str, Json]:
+    """What decides the tokens: `text`, `window` and `windows`. A file of one's own is named with its digest."""
+    count, length = windows(job)
+    return {"text": _source(job), "window": length, "windows": count}
+
+
+def needs(job: Job) -> tuple[str, ...]:
+    """The tasks that have to be done before the text can be read."""
+    return (download.text_task(job),) if job.release.evaluate.text.on_hub else ()
+
+
+def tokens(job: Job, step: Step, tokenizer: Tokenizer) -> EvaluationTokens:
+    """The tokens that are measured, for a task that needs `needs`.
+
+    Raises: ReleaseFileError with the place when the file is broken; UsageError when there are too few tokens.
+    """
+    from pipeline.evaluate.dataset import sampled
+    from pipeline.evaluate.perplexity import windows as windows_of
+
+    count, length = windows(job)
+    asked = job.release.evaluate.text
+    source = _source(job)
+    if asked.dataset is not None:
+        return EvaluationTokens(sampled(tokenizer, _dataset(job), _seed(job), length, count), source)
+    text = _text(job, step)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return EvaluationTokens(windows_of(tokenizer, text, length, count), {**source, "sha256": digest})
+
+
+def _source(job: Job) -> dict[str, Json]:
+    asked = job.release.evaluate.text
+    source: dict[str, Json]
+    if asked.dataset is not None:
+        source, folder = {"dataset": asked.dataset, "seed": _seed(job)}, job.folders.root / asked.dataset
+        return {**source, "sha256": _digest(folder)} if folder.is_dir() else source
+    if asked.on_hub:
+        source = {"repo": asked.on_hub.repo, "revision": asked.on_hub.revision, "file": asked.on_hub.file}
+    else:
+        path = _path(job)
+        source = {"path": asked.path, "sha256": sha256(path) if path.is_file() else ""}
+    return {**source, "field": asked.lines_field} if asked.lines_field else source
+
+
+def _seed(job: Job) -> int:
+    seed = job.release.evaluate.text.seed
+    return _SEED if seed is None else seed
+
+
+def _dataset(job: Job) -> str:
+    """As `datasets` understands it: a folder of the release repository by its whole path."""
+    asked = str(job.release.evaluate.text.dataset)
+    folder = job.folders.root / asked
+    return str(folder) if folder.is_dir() else asked
+
+
+def _digest(folder: Path) -> str:
+    """Of every file in it."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return Manifest(
+        tuple(File(path.relative_to(folder).as_posix(), path.stat().st_size, sha256(path)) for path in files)
+    ).digest
+
+
+def _path(job: Job) -> Path:
+    return job.folders.root / str(job.release.evaluate.text.path)
+
+
+def _text(job: Job, step: Step) -> str:
+    asked = job.release.evaluate.text
+    path = step.path(download.text_path(job)) if asked.on_hub else _path(job)
+    name = asked.on_hub.file if asked.on_hub else str(asked.path)
+    problems: list[Problem] = []
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"the evaluation text {name} cannot be read: {error.strerror}") from None
+    text = text_of(content, name, asked.lines_field, problems)
+    if problems:
+        raise refused(problems, "It is the evaluation text; correct it, or choose another in release.yaml.")
+    return text

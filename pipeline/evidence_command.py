@@ -33,12 +33,16 @@ def import_file(
     before = target.read_text() if target.exists() else ""
     known = Evidence.from_json(before, file) if before else Evidence()
     document = read(Path.cwd(), str(path))
-    if isinstance(document.value, tuple):
-        found = _rows(document, source or "measured", where, subject, command)
+    rows = isinstance(document.value, tuple)
+    source = source or ("measured" if rows else "reported")
+    if where and source != "reported":
+        raise UsageError("--from says where figures were reported, so it needs --source reported")
+    if rows:
+        found = _rows(document, source, where, subject, command)
+    elif subject or command:
+        raise UsageError("--subject and --command are for llama-bench; another file says them with each figure")
     else:
-        if subject or command:
-            raise UsageError("--subject and --command are for llama-bench; other files say it with each figure")
-        found = _figures(document, source or "reported", where)
+        found = _figures(document, source, where)
     after = known.merged(found).to_json()
     if after == before:
         console.show_note(f"{file} is unchanged: it holds these figures")
@@ -65,13 +69,12 @@ def _rows(
     if problems:
         raise refused(problems, _HINT)
     if useless:
-        console.show_note(f"{useless} tests that read and generate in one (-pg) are left out: they tell neither speed")
+        what = "1 test that reads and generates" if useless == 1 else f"{useless} tests that read and generate"
+        console.show_note(f"left out: {what} in one (-pg), which tells neither speed")
     return found
 
 
 def _figures(document: Document, source: Source, where: str | None) -> list[Measurement]:
-    if source == "measured" and where:
-        raise UsageError("--from says where figures were reported; it does not go with --source measured")
     problems: list[Problem] = []
     found = import_figures(document, problems, source=source, where=where or "")
     if problems:

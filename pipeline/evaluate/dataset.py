@@ -28,7 +28,7 @@ def check_installed() -> None:
     if find_spec("datasets") is None:
         raise UsageError(
             "`evaluate.text.dataset` needs the package `datasets`, which is not installed",
-            hint="Install it with `pip install 'pipeline[eval]'`, or measure a text in a file.",
+            hint="Install pipeline's extra, `pip install '.[eval]'`, or that package alone, `pip install datasets`.",
         )
 
 

@@ -108,7 +108,7 @@ def import_rows(
     """
     value = document.value if isinstance(document.value, tuple) else ()
     rows = [validated_part(document, Row, (index,), problems) for index in range(len(value))]
-    if not value:
+    if not value and not document.problems:
         problems.append(Problem(document.place(()), "holds no test of llama-bench"))
     useful: list[Row] = []
     for index, row in enumerate(rows):
@@ -142,10 +142,16 @@ def _measurement(rows: Sequence[Row], source: Source, where: str, subject: str, 
         values={"prompt": _by_size(prompt), "generation": _by_size(generation)},
         settings=settings,
         tools={"llama.cpp": f"{first.build_number} ({first.build_commit})"},
-        machine={key: value for key, value in (("chip", first.cpu_info), ("gpu", first.gpu_info)) if value},
+        machine=_machine(first),
         measured_at=max(row.test_time for row in rows),
         source=source,
     )
+
+
+def _machine(row: Row) -> dict[str, Json]:
+    """On Apple's chips the two are one."""
+    said = {"chip": row.cpu_info, "gpu": "" if row.gpu_info == row.cpu_info else row.gpu_info}
+    return {key: value for key, value in said.items() if value}
 
 
 def _by_size(rows: Iterable[Row]) -> list[Json]:

@@ -83,9 +83,14 @@ class ReportedFile(Written):
         default=None,
         description="Where the figures were reported, an address; none for what you measured yourself.",
     )
-    figures: Annotated[tuple[ReportedFigures, ...], Field(min_length=1)] = Field(
-        description="What was measured, model by model."
-    )
+    figures: tuple[ReportedFigures, ...] = Field(description="What was measured, model by model.")
+
+    @field_validator("figures")
+    @classmethod
+    def _is_not_empty(cls, figures: tuple[ReportedFigures, ...]) -> tuple[ReportedFigures, ...]:
+        if not figures:
+            raise ValueError("must not be empty")
+        return figures
 
 
 def import_figures(document: Document, problems: list[Problem], *, source: Source, where: str) -> list[Measurement]:
@@ -97,6 +102,9 @@ def import_figures(document: Document, problems: list[Problem], *, source: Sourc
     if source == "reported" and not place:
         what = "does not say where its figures were reported: `reported: ADDRESS`"
         problems.append(Problem(document.place(()), what))
+    if source == "measured" and file.reported:
+        what = "says where the figures were reported, and `--source measured` that you measured them"
+        problems.append(Problem(document.place(("reported",), of_key=True), what))
     made: list[Measurement] = []
     for figures in file.figures:
         made += _measurements(figures, source, place)

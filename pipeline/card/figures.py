@@ -32,9 +32,9 @@ def with_error(value: float, error: float) -> str:
 
 
 def significant(value: float) -> str:
-    """A value whose error is not known, with four significant digits: `148.8`, `7,286`."""
+    """A value whose error is not known, with four significant digits: `148.8`."""
     exponent = int(f"{value:.3e}".partition("e")[2])
-    return f"{value:,.{max(0, 3 - exponent)}f}"
+    return f"{value:.{max(0, 3 - exponent)}f}"
 
 
 def error(value: float) -> str:

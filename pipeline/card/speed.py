@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from pipeline.card import figures
-from pipeline.card.escape import Markdown, code, plain
+from pipeline.card.escape import Markdown, code, plain, prose
+from pipeline.evidence import HARNESS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from pipeline.evidence import Evidence, Measurement
+    from pipeline.manifest import Json
 
 _OWN = "quantized"
 _BACKENDS = {"cpu": "the CPU", "metal": "the GPU, by Metal", "cuda": "the GPU, by CUDA"}
@@ -98,10 +100,8 @@ def _column(measurement: Measurement, every: Sequence[Measurement]) -> Column:
         name=Markdown(f"{name}{_difference(measurement, every)}"),
         prompt=_rates(values["prompt"]),
         generation=_rates(values["generation"]),
-        how=Markdown(", ".join(_how(measurement))),
-        own=measurement.subject == _OWN
-        and measurement.source == "measured"
-        and not measurement.settings.get("harness"),
+        how=Markdown("; ".join(_how(measurement))),
+        own=measurement.subject == _OWN and measurement.source == "measured" and measurement.harness == HARNESS,
         reported=measurement.source == "reported",
     )
 
@@ -114,15 +114,19 @@ def _rates(rows: Sequence[Mapping[str, Any]]) -> dict[int, Rate]:
 
 
 def _difference(measurement: Measurement, every: Sequence[Measurement]) -> str:
-    """In which settings this one differs from others of the same model, to tell their columns apart."""
+    """By what this one differs from others of the same model, to tell their columns apart."""
     others = [one for one in every if one is not measurement and one.subject == measurement.subject]
-    keys = sorted(
-        key
-        for key in {key for one in (measurement, *others) for key in one.settings} - _ALIKE
-        if any(one.settings.get(key) != measurement.settings.get(key) for one in others)
-    )
-    words = (f"{key} {measurement.settings.get(key, 'unknown')}" for key in keys)
-    return f" ({plain(', '.join(words))})" if keys else ""
+    alike = [_circumstances(one) for one in others if one.harness == measurement.harness]
+    here = _circumstances(measurement)
+    keys = sorted(key for key in {*here}.union(*alike) if any(one.get(key) != here.get(key) for one in alike))
+    words = [measurement.harness] if len(alike) < len(others) else []
+    words += [f"{key} {here.get(key, 'unknown')}" for key in keys]
+    return f" ({plain(', '.join(words))})" if words else ""
+
+
+def _circumstances(measurement: Measurement) -> dict[str, Json]:
+    found: dict[str, Json] = {**measurement.machine, **measurement.tools, **measurement.settings}
+    return {key: value for key, value in found.items() if key not in _ALIKE}
 
 
 def _how(measurement: Measurement) -> Iterator[Markdown]:
@@ -130,7 +134,7 @@ def _how(measurement: Measurement) -> Iterator[Markdown]:
     settings = measurement.settings
     harness, build = settings.get("harness"), settings.get("build")
     if harness:
-        yield Markdown(plain(f"{harness} {build}" if build else str(harness)))
+        yield plain(f"{harness} {build}" if build else str(harness))
     else:
         tools = {name: version for name, version in measurement.tools.items() if name in {"mlx", "mlx-lm"}}
         yield Markdown(f"the method of `mlx_lm.benchmark` with {plain(figures.versions(tools))}")
@@ -139,13 +143,13 @@ def _how(measurement: Measurement) -> Iterator[Markdown]:
     if backend := settings.get("backend"):
         where = _BACKENDS.get(str(backend), str(backend))
         dtype = settings.get("dtype")
-        yield Markdown(plain(f"in {dtype} on {where}" if dtype else f"on {where}"))
+        yield plain(f"in {dtype} on {where}" if dtype else f"on {where}")
     if machine := figures.machine(measurement.machine):
-        yield Markdown(plain(machine))
+        yield plain(machine)
     if command := settings.get("command"):
         yield code(str(command))
     if measurement.source == "reported":
-        yield Markdown(plain(f"reported at {settings['reported']}" if settings.get("reported") else "reported"))
+        yield prose(f"reported at {settings['reported']}" if settings.get("reported") else "reported")
 
 
 def _headings(column: Column) -> Iterator[Markdown]:

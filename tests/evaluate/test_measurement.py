@@ -7,6 +7,7 @@ import pytest
 
 from pipeline.evaluate import forward
 from pipeline.evaluate.measurement import generation_measurement, perplexity_measurement
+from pipeline.evaluate.perplexity import windows
 from pipeline.evidence import Evidence
 
 if TYPE_CHECKING:
@@ -17,8 +18,12 @@ TEXT = "Once upon a time there was a king who had a daughter and no money. " * 3
 
 
 def _perplexity(loaded: forward.Loaded, **changed: Any) -> Any:
-    asked: dict[str, Any] = {"text": TEXT, "window": 20, "count": 3, "subject": "base", "weights": "a" * 64, **changed}
-    return perplexity_measurement(loaded, **asked, source={"repo": "demo/text"}, advance=lambda _: None)
+    asked = {"text": TEXT, "window": 20, "count": 3, "weights": "a" * 64, **changed}
+    tokens = windows(loaded.tokenizer, asked["text"], asked["window"], asked["count"])
+    source = {"repo": "demo/text"}
+    return perplexity_measurement(
+        loaded, tokens, subject="base", weights=asked["weights"], text=source, advance=lambda _: None
+    )
 
 
 def test_evidence_holds_the_figure_and_all_that_would_change_it(random_model: Callable[..., Path]) -> None:

@@ -47,8 +47,12 @@ class Column:
     reported: bool
 
     @property
+    def rates(self) -> tuple[Rate, ...]:
+        return (*self.prompt.values(), *self.generation.values())
+
+    @property
     def has_memory(self) -> bool:
-        return any(rate.peak_memory for rate in (*self.prompt.values(), *self.generation.values()))
+        return any(rate.peak_memory for rate in self.rates)
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,18 @@ class Speed:
     @property
     def reported(self) -> bool:
         return any(column.reported for column in self.columns)
+
+    @property
+    def has_deviation(self) -> bool:
+        return any(rate.deviation is not None for column in self.columns for rate in column.rates)
+
+    @property
+    def ways(self) -> tuple[tuple[Markdown, Markdown], ...]:
+        """The names of the columns that were measured in one way, and that way."""
+        names: dict[Markdown, list[str]] = {}
+        for column in self.columns:
+            names.setdefault(column.how, []).append(column.name)
+        return tuple((Markdown(", ".join(named)), how) for how, named in names.items())
 
     @property
     def headings(self) -> tuple[str, ...]:

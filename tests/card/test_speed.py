@@ -52,6 +52,15 @@ def test_a_figure_of_this_model_by_another_program_is_not_its_own_measurement(de
     assert [column.name for column in both.columns] == [r"this model (mlx_lm.benchmark)", "this model (pipeline)"]
 
 
+def test_models_that_were_measured_in_one_way_are_told_of_together(demo):
+    def theirs(name):
+        how = {"harness": "mlx_lm.benchmark", "reported": "https://example.org"}
+        return demo.speed(name, [demo.rate(1000, 300.0)], settings=how, source="reported", machine={})
+
+    card = demo.with_evidence(theirs("one"), theirs("two")).card()
+    assert "- `one`, `two`: mlx_lm.benchmark; reported at <https://example.org>.\n" in card
+
+
 def test_lengths_that_were_timed_on_two_machines_are_two_columns(demo):
     one = demo.speed(prompt=[demo.rate(1000, 400.0)], machine={"chip": "Apple M3 Ultra", "cores": 32})
     other = demo.speed(prompt=[demo.rate(5000, 90.0)], machine={"chip": "Apple M1", "cores": 32})
@@ -75,4 +84,5 @@ def test_what_was_reported_elsewhere_says_where(demo):
     assert "reported at <https://example.org>" in card
     assert "Figures marked as reported" in card
     assert table(card)[1][1] == "148.8"
+    assert "standard deviation" not in card
     assert "diverge from the base's, speed, memory in use." in card

@@ -8,6 +8,7 @@ import sys
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import mlx.core as mx
 import pytest
 from mlx.utils import tree_flatten
 from mlx_lm import benchmark as theirs
@@ -84,6 +85,11 @@ def test_every_token_is_told_of_whether_or_not_the_model_would_stop(loaded: forw
     weights = sum(array.nbytes for _, array in tree_flatten(loaded.model.parameters()))
     cache = 2 * 2 * 16 * 2 * length.prompt * 4  # keys and values, heads, width, layers, tokens, float32
     assert speed.peak_memory > weights + cache
+
+
+def test_memory_that_something_else_needed_before_does_not_count(loaded: forward.Loaded) -> None:
+    mx.eval(mx.zeros((1 << 28,), mx.uint8))
+    assert benchmark.measure(loaded, VOCABULARY, Length("prompt", 8), 1, quiet).peak_memory < 1 << 27
 
 
 def test_a_stopped_run_leaves_the_tokenizer_as_it_was(loaded: forward.Loaded) -> None:

@@ -1,7 +1,7 @@
 """Everything that is done differently when mlx has no GPU: float32 throughout, products by numpy, windows in threads.
 
 float32, because in bfloat16 mlx's CPU quantized matmul falsifies a perplexity by 8 to 15 %, and `gather_mm` takes
-nothing else. Weights are dequantized when the model is loaded: doing it again for every token costs more than the
+nothing else. Weights are dequantized when they are loaded: doing it again for every token costs more than the
 whole product (1.0 ms against 0.04 ms for one token through 1536 x 576).
 
 numpy, because the BLAS in mlx's Linux wheel is the reference one: 512 x 576 by 576 x 1536 takes 360 ms in mlx and 5 ms
@@ -20,6 +20,7 @@ import contextlib
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import mlx.core as mx
@@ -32,16 +33,15 @@ from mlx.utils import tree_map
 from mlx_lm.models.switch_layers import QuantizedSwitchLinear, SwitchLinear
 from threadpoolctl import threadpool_limits
 
-from pipeline.evaluate.model import arrays
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
     from pipeline.evaluate.model import Model
 
     Floats = NDArray[np.float32]
+    Form = tuple[int, int, str]
 
 _init_module: Callable[[Module], None] = Module.__init__  # which mlx leaves untyped
 _Item = TypeVar("_Item")
@@ -50,15 +50,23 @@ _MOST_THREADS = 8  # each holds the logits of its own window: 0.3 GB for 512 tok
 _one_at_a_time = threading.Lock()
 
 
-def use_float32(model: Model) -> None:
-    """Rewrite a loaded model in place so that all its figures are computed in float32, most of them by numpy.
+def use_float32(model: Model, *, stored_experts: bool = False) -> None:
+    """Rewrite a model in place so that all its figures are computed in float32, most of them by numpy.
 
-    Needs 4 bytes a parameter; each tensor's own form is dropped as soon as its float32 form exists.
+    Nothing is computed here. Evaluated one by one, its arrays then need 4 bytes a parameter, for each tensor's own
+    form is dropped as soon as its float32 form exists.
+    stored_experts: they stay in their own form, and each is computed in float32 when tokens reach it: slower, but a
+    layer of experts takes a quarter of the memory or less.
     """
+    as_stored = {
+        id(module): module["weight"] for module in model.modules() if stored_experts and type(module) is SwitchLinear
+    }
     model.set_dtype(mx.float32)
-    model.update_modules(tree_map(_in_float32, model.leaf_modules(), is_leaf=Module.is_module))
-    for array in arrays(model):
-        mx.eval(array)
+    for module in model.modules():
+        if id(module) in as_stored:
+            module["weight"] = as_stored[id(module)]
+    convert = partial(_in_float32, stored_experts=stored_experts)
+    model.update_modules(tree_map(convert, model.leaf_modules(), is_leaf=Module.is_module))
 
 
 @contextlib.contextmanager
@@ -97,13 +105,18 @@ def in_threads(function: Callable[[_Item], _Result], items: Iterable[_Item], don
 
     What `done` raises stops the rest; those under way are finished first.
     """
-    with ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1)) as threads:
-        running = [threads.submit(function, item) for item in items]
+    with ThreadPoolExecutor(threads()) as pool:
+        running = [pool.submit(function, item) for item in items]
         try:
             for result in running:
                 done(result.result())
         finally:
-            threads.shutdown(cancel_futures=True)
+            pool.shutdown(cancel_futures=True)
+
+
+def threads() -> int:
+    """How many windows are computed at a time."""
+    return min(_MOST_THREADS, os.cpu_count() or 1)
 
 
 class _Linear(Linear):
@@ -119,17 +132,30 @@ class _Embedding(Embedding):
 
 class _SwitchLinear(SwitchLinear):
     def __call__(self, x: mx.array, indices: mx.array, sorted_indices: bool = False) -> mx.array:
-        """`x` (..., rows, inputs), its leading axes broadcast to those of `indices` as `mx.gather_mm` does."""
+        """`x` (..., rows, inputs), its leading axes and those of `indices` broadcast as `mx.gather_mm` does."""
         del sorted_indices  # a promise that helps mlx only
-        chosen = np.asarray(indices)
+        chosen = np.broadcast_to(np.asarray(indices), np.broadcast_shapes(indices.shape, x.shape[:-2]))
         tokens = np.broadcast_to(_numpy(x), (*chosen.shape, *x.shape[-2:]))
-        weight = _numpy(self["weight"])
-        y = np.empty((*chosen.shape, x.shape[-2], weight.shape[1]), np.float32)
+        y = np.empty((*chosen.shape, x.shape[-2], self["weight"].shape[1]), np.float32)
         for expert in np.unique(chosen):
             here = chosen == expert
-            y[here] = tokens[here] @ weight[expert].T
+            y[here] = tokens[here] @ self._expert(int(expert)).T
         out = mx.array(y)
-        return out + mx.expand_dims(self["bias"][indices], -2) if "bias" in self else out
+        return out + mx.expand_dims(self["bias"][mx.array(chosen)], -2) if "bias" in self else out
+
+    def _expert(self, number: int) -> Floats:
+        """(outputs, inputs)"""
+        weight: Floats = _numpy(self["weight"])[number]
+        return weight
+
+
+class _StoredExperts(_SwitchLinear):
+    """Experts in the form in which the model folder holds them."""
+
+    def _expert(self, number: int) -> Floats:
+        if "scales" not in self:
+            return _numpy(self["weight"][number])
+        return _numpy(_dequantized({name: array[number] for name, array in _packed(self).items()}, self.form))
 
 
 _FAST: dict[type[Module], type[Module]] = {
@@ -142,26 +168,43 @@ _FAST: dict[type[Module], type[Module]] = {
 }
 
 
-def _in_float32(module: Module) -> Module:
+def _in_float32(module: Module, *, stored_experts: bool) -> Module:
     # Only the exact classes: a subclass may compute something else.
     fast = _FAST.get(type(module))
     if fast is None:
         return module
-    new = fast.__new__(fast)
+    stored = stored_experts and fast is _SwitchLinear
+    kind: type[Module] = _StoredExperts if stored else fast
+    new = kind.__new__(kind)
     _init_module(new)
-    new.weight = _dequantized(module) if "scales" in module else module["weight"]
+    if "scales" not in module:
+        new.weight = module["weight"]
+    elif stored:
+        for name, array in _packed(module).items():
+            setattr(new, name, array)
+        new.form = _form(module)
+    else:
+        new.weight = _dequantized(_packed(module), _form(module))
     if "bias" in module:
         new.bias = module["bias"]
     return new
 
 
-def _dequantized(module: Module) -> mx.array:
-    packed, scales, overall = module["weight"], module["scales"], module.get("global_scale")
-    form = (module.group_size, module.bits, module.mode)
+def _packed(module: Module) -> dict[str, mx.array]:
+    parts = ((name, module.get(name)) for name in ("weight", "scales", "biases", "global_scale"))
+    return {name: array for name, array in parts if array is not None}
+
+
+def _form(module: Module) -> Form:
+    return module.group_size, module.bits, module.mode
+
+
+def _dequantized(parts: Mapping[str, mx.array], form: Form) -> mx.array:
+    packed, scales, overall = parts["weight"], parts["scales"], parts.get("global_scale")
     if overall is not None and overall.ndim:  # nvfp4 experts: mlx takes the overall scale of one at a time
         each = zip(packed, scales, overall, strict=True)
         return mx.stack([mx.dequantize(p, s, None, *form, o, mx.float32) for p, s, o in each])
-    return mx.dequantize(packed, scales, module.get("biases"), *form, overall, mx.float32)
+    return mx.dequantize(packed, scales, parts.get("biases"), *form, overall, mx.float32)
 
 
 def _numpy(x: mx.array) -> Floats:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,19 @@ if TYPE_CHECKING:
 _load_data: Callable[..., mx.array] = load_data
 
 
+@dataclass(frozen=True)
+class Sample:
+    """What is measured on: `windows` sequences of `window` tokens of a dataset's split `train`, chosen by `seed`.
+
+    dataset: its name, or a folder's path, as the package `datasets` understands it.
+    """
+
+    dataset: str
+    seed: int
+    window: int
+    windows: int
+
+
 def check_installed() -> None:
     """`UsageError` without the package that loads datasets, which only this needs."""
     if find_spec("datasets") is None:
@@ -32,14 +46,12 @@ def check_installed() -> None:
         )
 
 
-def sampled(tokenizer: Tokenizer, dataset: str, seed: int, length: int, count: int) -> Tokens:
-    """`count` sequences of `length` tokens of a dataset's split `train`, in an order that `seed` decides.
-
-    `UsageError` when the dataset cannot be loaded or is too small.
-    """
+def sampled(tokenizer: Tokenizer, sample: Sample) -> Tokens:
+    """The tokens (windows, window); `UsageError` when the dataset cannot be loaded or is too small."""
     check_installed()
+    dataset, count, length = sample.dataset, sample.windows, sample.window
     before = np.random.get_state()  # noqa: NPY002 - the generator that mlx_lm.perplexity takes its order from
-    np.random.seed(seed)  # noqa: NPY002
+    np.random.seed(sample.seed)  # noqa: NPY002
     try:
         with contextlib.redirect_stdout(sys.stderr):  # it prints what it loads
             data = _load_data(tokenizer, dataset, count, length)

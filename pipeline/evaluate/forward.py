@@ -6,29 +6,34 @@ import contextlib
 import json
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 import mlx.core as mx
 import numpy as np
-from mlx_lm.utils import load_model, load_tokenizer
+from mlx_lm.utils import load_config, load_model, load_tokenizer
 
 from pipeline.errors import BaseModelError
 from pipeline.evaluate import cpu
+from pipeline.evaluate.crews import step_through
+from pipeline.evaluate.decoder import decoder_layers, watch
 from pipeline.evaluate.model import arrays, hidden_arrays
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from pipeline.evaluate.crews import Job
     from pipeline.evaluate.model import Model, Tokenizer
     from pipeline.manifest import Json
 
     Tokens = NDArray[np.int32]
 
+_Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 _load_model: Callable[..., tuple[Model, dict[str, Json]]] = load_model
+_load_config: Callable[[Path], dict[str, Any]] = load_config
 _load_tokenizer: Callable[..., Tokenizer] = load_tokenizer
 _LOGITS_AT_ONCE = 1 << 30  # bytes: eight windows of 512 tokens over a vocabulary of 65,536
 
@@ -42,13 +47,47 @@ class Compute:
     device: str
 
 
+class Weights(Protocol):
+    """A model that can be computed, wherever its weights are. What is not in a decoder layer is in memory."""
+
+    @property
+    def model(self) -> Model: ...
+
+    @property
+    def tokenizer(self) -> Tokenizer: ...
+
+    @property
+    def compute(self) -> Compute: ...
+
+    @property
+    def layers(self) -> int:
+        """How many decoder layers it has."""
+
+    def run(self, jobs: Sequence[Job]) -> None:
+        """Run all jobs; each calls what it is given with the number of a layer before that layer computes."""
+
+
 @dataclass(frozen=True)
 class Loaded:
-    """A resident model; its arrays are computed, so any thread may measure with it."""
+    """A resident model (`Weights`); its arrays are computed, so any thread may measure with it."""
 
     model: Model
     tokenizer: Tokenizer
     compute: Compute
+
+    @property
+    def layers(self) -> int:
+        return len(decoder_layers(self.model))
+
+    def run(self, jobs: Sequence[Job]) -> None:
+        with computing(self):
+            step_through(self.model, watch(self.model), jobs, width(self.compute), self)
+
+    def begin(self, layer: int) -> None:
+        """Every layer is there (`pipeline.evaluate.crews.Visit`)."""
+
+    def end(self, layer: int) -> None:
+        """It stays."""
 
 
 def load(folder: Path, *, trust_remote_code: bool = False) -> Loaded:
@@ -56,48 +95,80 @@ def load(folder: Path, *, trust_remote_code: bool = False) -> Loaded:
 
     `BaseModelError` when the folder cannot be loaded, or brings code of its own that was not trusted.
     """
-    if not trust_remote_code:
-        refuse_remote_code(folder)
-    # tiktoken caches a vocabulary under a hash of its path: another model in the same place would get the old one.
-    os.environ["TIKTOKEN_CACHE_DIR"] = ""
-    trust = {"trust_remote_code": trust_remote_code}
-    try:
-        model, config = _load_model(folder, lazy=True, **trust)
-        tokenizer = _load_tokenizer(folder, trust, eos_token_ids=config.get("eos_token_id"))
-        compute = _prepare(model)
+    opened = Folder(folder, trust_remote_code)
+    model = opened.open()
+    with opened.explained():
+        for array in arrays(model):
+            mx.eval(array)
         # An array that this thread made lazily can be computed in no other.
         mx.eval(hidden_arrays(model))
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError) as error:
-        raise BaseModelError(
-            f"mlx-lm cannot load the model in {folder.name}: {error}",
-            hint="Is every file of the model there, and is its architecture one that this mlx-lm knows?",
-        ) from error
-    return Loaded(model, tokenizer, compute)
+    return Loaded(model, opened.tokenizer(), compute_of(model))
 
 
-def logits(loaded: Loaded, tokens: Tokens) -> mx.array:
-    """Float32 logits (sequences, length, vocabulary) of `tokens` (sequences, length); call it within `computing`."""
-    return loaded.model(mx.array(tokens)).astype(mx.float32)
+@dataclass(frozen=True)
+class Folder:
+    """A model folder, from which nothing is loaded yet; the methods raise `BaseModelError` for one that is broken."""
+
+    path: Path
+    trust_remote_code: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.trust_remote_code:
+            refuse_remote_code(self.path)
+        # tiktoken caches a vocabulary under a hash of its path: another model in the same place would get the old one.
+        os.environ["TIKTOKEN_CACHE_DIR"] = ""
+
+    def open(self, *, stored_experts: bool = False) -> Model:
+        """The model, whose arrays are read when they are evaluated; `stored_experts` as in `cpu.use_float32`."""
+        with self.explained():
+            model, _ = _load_model(self.path, lazy=True, trust_remote_code=self.trust_remote_code)
+            if _on_cpu():
+                cpu.use_float32(model, stored_experts=stored_experts)
+        return model
+
+    def tokenizer(self) -> Tokenizer:
+        with self.explained():
+            trust = {"trust_remote_code": self.trust_remote_code}
+            return _load_tokenizer(self.path, trust, eos_token_ids=_load_config(self.path).get("eos_token_id"))
+
+    @contextlib.contextmanager
+    def explained(self) -> Iterator[None]:
+        """What mlx-lm raises, as a `BaseModelError`."""
+        try:
+            yield
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError) as error:
+            raise BaseModelError(
+                f"mlx-lm cannot load the model in {self.path.name}: {error}",
+                hint="Is every file of the model there, and is its architecture one that this mlx-lm knows?",
+            ) from error
 
 
-def computing(loaded: Loaded) -> contextlib.AbstractContextManager[None]:
+def computing(weights: Weights) -> contextlib.AbstractContextManager[None]:
     """What surrounds every use of the model."""
-    return cpu.fast() if loaded.compute.backend == "cpu" else contextlib.nullcontext()
+    return cpu.fast() if weights.compute.backend == "cpu" else contextlib.nullcontext()
 
 
-def each(
-    loaded: Loaded, function: Callable[[Tokens], _Result], windows: Tokens, done: Callable[[_Result], None]
+def in_turn(
+    weights: Weights, function: Callable[[_Item], _Result], items: Iterable[_Item], done: Callable[[_Result], None]
 ) -> None:
-    """`function` of all windows (count, length) in batches; `done` hears of the results in order, in this thread."""
-    on_cpu = loaded.compute.backend == "cpu"
-    size = 1 if on_cpu else max(1, _LOGITS_AT_ONCE // (4 * windows.shape[1] * len(loaded.tokenizer)))
-    batches = np.split(windows, range(size, len(windows), size))
-    with computing(loaded):
-        if on_cpu:
-            cpu.in_threads(function, batches, done)
-        else:
-            for batch in batches:
-                done(function(batch))
+    """`function` of all items, as many at a time as the backend bears; `done` hears of the results in order."""
+    if weights.compute.backend == "cpu":
+        cpu.in_threads(function, items, done)
+    else:
+        for item in items:
+            done(function(item))
+
+
+def width(compute: Compute) -> int:
+    """How many passes compute at a time."""
+    return cpu.threads() if compute.backend == "cpu" else 1
+
+
+def batches(weights: Weights, windows: Tokens) -> list[Tokens]:
+    """Windows (count, length) in batches that the backend computes best."""
+    on_cpu = weights.compute.backend == "cpu"
+    size = 1 if on_cpu else max(1, _LOGITS_AT_ONCE // (4 * windows.shape[1] * len(weights.tokenizer)))
+    return np.split(windows, range(size, len(windows), size))
 
 
 def refuse_remote_code(folder: Path) -> None:
@@ -133,13 +204,16 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
-def _prepare(model: Model) -> Compute:
+def compute_of(model: Model) -> Compute:
+    """What a model computes with here, once it is prepared."""
     device = str(mx.device_info().get("device_name", "unknown"))
-    if mx.default_device() == mx.cpu:
-        cpu.use_float32(model)
+    if _on_cpu():
         return Compute("cpu", "float32", device)
-    mx.eval(model.parameters())
     # Activations have the dtype of the norms, and of the scales except in the packed modes.
     floating = [array.dtype for array in arrays(model) if mx.issubdtype(array.dtype, mx.floating)]
     dtype = str(max(floating, key=floating.count)).removeprefix("mlx.core.") if floating else "unknown"
     return Compute("metal" if mx.metal.is_available() else "cuda", dtype, device)
+
+
+def _on_cpu() -> bool:
+    return bool(mx.default_device() == mx.cpu)

@@ -3,53 +3,86 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from pipeline import provenance
 from pipeline.evaluate import benchmark
+from pipeline.evaluate.dataset import Sample
+from pipeline.evaluate.divergence import summary
 from pipeline.evaluate.generation import generate
 from pipeline.evaluate.lengths import SHORT_PROMPT
-from pipeline.evaluate.perplexity import measure
+from pipeline.evaluate.perplexity import summary as perplexity
 from pipeline.evidence import Measurement
+from pipeline.manifest import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
-    from pipeline.evaluate.forward import Loaded, Tokens
+    from pipeline.evaluate.forward import Compute, Loaded
     from pipeline.evaluate.lengths import Length
+    from pipeline.evaluate.perplexity import Floats
+    from pipeline.evaluate.quality import Found, Text
     from pipeline.evidence import Subject
     from pipeline.manifest import Json
 
 
-def perplexity_measurement(
-    loaded: Loaded,
-    tokens: Tokens,
-    *,
-    subject: Subject,
-    weights: str,
-    text: Mapping[str, Json],
-    advance: Callable[[int], None],
-) -> Measurement:
-    """Perplexity on windows of tokens (count, window); `text` says where they are from.
+def quality_measurements(
+    found: Found, source: Mapping[str, Json], baseline: Mapping[str, Json]
+) -> tuple[Measurement, ...]:
+    """The perplexity of both models, and how far they are apart; `Unmeasurable` when one of these is no number.
 
-    The digest of the token ids is part of the settings: figures of two tokenizers cannot be compared.
+    source: where the text is from; baseline: where the base is from. The digest of the token ids is part of the
+    settings: figures of two tokenizers cannot be compared.
     """
-    result = measure(loaded, tokens, advance)
-    return _measurement(
-        "perplexity",
-        loaded,
-        {"perplexity": result.perplexity, "standard_error": result.standard_error, "tokens": result.tokens},
-        {
-            "text": dict(text),
-            "window": tokens.shape[1],
-            "windows": tokens.shape[0],
-            "token_ids": hashlib.sha256(tokens.astype("<i4").tobytes()).hexdigest(),
-        },
-        subject=subject,
-        weights=weights,
+    settings: dict[str, Json] = {
+        "text": {**source, **_digest(found.text)},
+        "window": found.text.window,
+        "windows": found.text.windows,
+        "token_ids": found.token_ids,
+    }
+    base, quantized = found.base.weights, found.quantized.weights
+    distance = {**settings, "baseline": {**baseline, "weights": base}}
+    values = summary(found.tokenwise)
+    measured = partial(_measurement, compute=found.compute)
+    return (
+        measured("perplexity", _perplexity(found.tokenwise.base), settings, subject="base", weights=base),
+        measured(
+            "perplexity", _perplexity(found.tokenwise.quantized), settings, subject="quantized", weights=quantized
+        ),
+        measured("divergence", values, distance, subject="quantized", weights=quantized),
     )
+
+
+def _digest(text: Text | Sample) -> dict[str, Json]:
+    """Of what was tokenized; of a sampled dataset only the tokens themselves have one."""
+    return {} if isinstance(text, Sample) else {"sha256": hashlib.sha256(text.content.encode()).hexdigest()}
+
+
+def _perplexity(losses: Floats) -> dict[str, Json]:
+    result = perplexity(losses)
+    return {"perplexity": result.perplexity, "standard_error": result.standard_error, "tokens": result.tokens}
+
+
+def save_losses(path: Path, found: Found) -> None:
+    """Per-token losses in nats, so that other releases can be compared with this one token by token.
+
+    The file holds float32 arrays `base` and `quantized` (windows, window - 1), and the digest of the `token_ids`.
+    """
+    content = io.BytesIO()
+    np.savez_compressed(
+        content,
+        base=found.tokenwise.base,
+        quantized=found.tokenwise.quantized,
+        token_ids=np.array(found.token_ids),
+    )
+    write_atomically(path, content.getvalue())
 
 
 def generation_measurement(
@@ -66,7 +99,6 @@ def generation_measurement(
     transcripts: list[Json] = [{**asdict(t), "problems": list(t.problems)} for t in result.transcripts]
     return _measurement(
         "generation",
-        loaded,
         {
             "passed": result.passed,
             "problems": [f"the answer to {t.prompt!r} {problem}" for t in result.transcripts for problem in t.problems],
@@ -75,6 +107,7 @@ def generation_measurement(
         {"prompts": list(prompts), "max_tokens": max_tokens, "sampling": "greedy"},
         subject=subject,
         weights=weights,
+        compute=loaded.compute,
     )
 
 
@@ -92,7 +125,6 @@ def speed_measurement(
     speed: dict[str, Json] = asdict(benchmark.measure(loaded, vocabulary, length, trials, advance))
     return _measurement(
         "speed",
-        loaded,
         {"prompt": [], "generation": [], length.kind: [speed]},
         {
             "method": "mlx_lm.benchmark",
@@ -102,15 +134,16 @@ def speed_measurement(
         },
         subject=subject,
         weights=weights,
+        compute=loaded.compute,
     )
 
 
 def _measurement(
     measure: str,
-    loaded: Loaded,
     values: Mapping[str, Json],
     settings: Mapping[str, Json],
     *,
+    compute: Compute,
     subject: Subject,
     weights: str,
 ) -> Measurement:
@@ -119,7 +152,7 @@ def _measurement(
         subject=subject,
         weights=weights,
         values=values,
-        settings={**settings, "backend": loaded.compute.backend, "dtype": loaded.compute.dtype},
+        settings={**settings, "backend": compute.backend, "dtype": compute.dtype},
         tools=provenance.tools(),
         machine=provenance.machine(),
         measured_at=datetime.now(UTC).isoformat(timespec="seconds"),

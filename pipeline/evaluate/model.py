@@ -8,11 +8,13 @@ import mlx.core as mx
 from mlx.utils import tree_flatten
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
 
 class Model(Protocol):
     def __call__(self, inputs: mx.array) -> mx.array: ...
+
+    def children(self) -> dict[str, Any]: ...
 
     def leaf_modules(self) -> dict[str, Any]: ...
 
@@ -44,12 +46,27 @@ class Tokenizer(Protocol):
     def convert_ids_to_tokens(self, ids: int) -> str: ...
 
 
-def arrays(model: Model) -> Iterable[mx.array]:
+class Layer(Protocol):
+    """A module of a model."""
+
+    def parameters(self) -> dict[str, Any]: ...
+
+    def modules(self) -> list[dict[str, Any]]: ...
+
+    def update(self, parameters: dict[str, Any]) -> object: ...
+
+
+def arrays(module: Model | Layer) -> list[mx.array]:
     """Every parameter."""
-    return [array for _, array in cast("list[tuple[str, mx.array]]", tree_flatten(model.parameters()))]
+    return [array for _, array in cast("list[tuple[str, mx.array]]", tree_flatten(module.parameters()))]
 
 
-def hidden_arrays(model: Model) -> list[mx.array]:
+def held(module: Model | Layer) -> list[mx.array]:
+    """Every array that it keeps."""
+    return [*arrays(module), *hidden_arrays(module)]
+
+
+def hidden_arrays(model: Model | Layer) -> list[mx.array]:
     """What modules keep beside their parameters, such as the frequencies of a rotary embedding."""
     values = (value for module in model.modules() for key, value in module.items() if key.startswith("_"))
     return [value for value in values if isinstance(value, mx.array)]

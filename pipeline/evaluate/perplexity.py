@@ -11,14 +11,16 @@ import numpy as np
 from mlx.nn.losses import cross_entropy
 
 from pipeline.errors import Unmeasurable, UsageError
-from pipeline.evaluate.forward import each, logits
+from pipeline.evaluate.forward import batches, computing, in_turn
+from pipeline.evaluate.passes import logits, through_layers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from pipeline.evaluate.forward import Loaded, Tokens
+    from pipeline.evaluate.forward import Tokens, Weights
     from pipeline.evaluate.model import Tokenizer
 
     Floats = NDArray[np.float32]
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Perplexity:
-    """standard_error: of the perplexity itself; losses: nats of each of the `tokens` predicted, in the text's order."""
+    """standard_error: of the perplexity itself; losses: nats (windows, window - 1) of each of the predicted tokens."""
 
     perplexity: float
     standard_error: float
@@ -49,27 +51,32 @@ def windows(tokenizer: Tokenizer, text: str, window: int, count: int) -> Tokens:
     return np.array(ids[: window * count], np.int32).reshape(count, window)
 
 
-def measure(loaded: Loaded, tokens: Tokens, advance: Callable[[int], None]) -> Perplexity:
+def measure(weights: Weights, tokens: Tokens, folder: Path, advance: Callable[[int], None]) -> Perplexity:
     """Perplexity over windows (count, window): in each, every token but the first is predicted from those before it.
 
-    `advance` is told the predicted tokens of every batch. `Unmeasurable` when the model's output is no number:
-    whatever was asked, that cannot be published.
+    folder: where what is known so far is kept, see `pipeline.evaluate.passes`. `advance` is told the tokens that were
+    predicted. `Unmeasurable` when the model's output is no number: whatever was asked, that cannot be published.
     """
-    batches: list[Floats] = []
+    inputs = batches(weights, tokens[:, :-1])
+    through_layers(weights, inputs, folder, advance)
+    found: list[Floats] = []
 
-    def losses(batch: Tokens) -> Floats:
-        targets = mx.array(batch[:, 1:])
-        return np.array(cross_entropy(logits(loaded, batch[:, :-1]), targets, reduction="none"))
+    def losses(index: int) -> Floats:
+        return losses_of(logits(weights, inputs, folder, index), targets[index])
 
-    def done(batch: Floats) -> None:
-        batches.append(batch.reshape(-1))
-        advance(batch.size)
-
-    each(loaded, losses, tokens, done)
-    return _summary(np.concatenate(batches))
+    targets = batches(weights, tokens[:, 1:])
+    with computing(weights):
+        in_turn(weights, losses, range(len(inputs)), found.append)
+    return summary(np.concatenate(found))
 
 
-def _summary(losses: Floats) -> Perplexity:
+def losses_of(scores: mx.array, targets: Tokens) -> Floats:
+    """Nats (sequences, length) by which logits (sequences, length, vocabulary) miss the targets."""
+    return np.array(cross_entropy(scores, mx.array(targets), reduction="none"))
+
+
+def summary(losses: Floats) -> Perplexity:
+    """Of losses (windows, window - 1); `Unmeasurable` when there is no such number."""
     mean = float(losses.mean(dtype=np.float64))
     if not mean < math.log(np.finfo(np.float64).max):  # nor when it is no number
         raise Unmeasurable(

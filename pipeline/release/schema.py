@@ -182,6 +182,11 @@ class Evaluation(Written):
     text: EvaluationText = Field(description="What perplexity is measured on.")
     window: Annotated[Count, Field(ge=2)] = Field(default=512, description="Tokens in a window of the text.")
     windows: Count = Field(default=16, description="How many windows are measured, from the start of the text.")
+    weights: Literal["auto", "resident", "streamed"] = Field(
+        default="auto",
+        description="How the models that are measured lie in memory: whole, one decoder layer at a time, or whole "
+        "where the memory allows. The figures are the same.",
+    )
     prompts: Annotated[tuple[Text, ...], Field(min_length=1)] = Field(
         description="What the result is asked through its chat template, to see that it speaks."
     )

@@ -1,9 +1,7 @@
-"""What perplexity is measured on: where the text is from, and the tokens of it."""
+"""What perplexity is measured on: where the text is from, how much of it, and the text itself."""
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.errors import UsageError
@@ -13,26 +11,17 @@ from pipeline.release.texts import text_of
 from pipeline.stages import download
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from pipeline.engine.task import Step
-    from pipeline.evaluate.forward import Tokens
-    from pipeline.evaluate.model import Tokenizer
+    from pipeline.evaluate.dataset import Sample
+    from pipeline.evaluate.quality import Text
     from pipeline.manifest import Json
     from pipeline.release.places import Problem
     from pipeline.stages.job import Job
 
 # Those of mlx_lm.perplexity.
 _SEED, _LENGTH, _SAMPLES = 123, 512, 256
-
-
-@dataclass(frozen=True)
-class EvaluationTokens:
-    """ids: (windows, window); text: where they are from, with the SHA-256 of the text that was tokenized."""
-
-    ids: Tokens
-    text: Mapping[str, Json]
 
 
 def check(job: Job) -> None:
@@ -51,10 +40,16 @@ def windows(job: Job) -> tuple[int, int]:
     return asked.text.samples or _SAMPLES, asked.text.sequence_length or _LENGTH
 
 
+def predictions(job: Job) -> int:
+    """Tokens that are predicted: all of each window but the first."""
+    count, length = windows(job)
+    return count * (length - 1)
+
+
 def settings(job: Job) -> dict[str, Json]:
     """What decides the tokens: `text`, `window` and `windows`. A file of one's own is named with its digest."""
     count, length = windows(job)
-    return {"text": _source(job), "window": length, "windows": count}
+    return {"text": source(job), "window": length, "windows": count}
 
 
 def needs(job: Job) -> tuple[str, ...]:
@@ -62,25 +57,19 @@ def needs(job: Job) -> tuple[str, ...]:
     return (download.text_task(job),) if job.release.evaluate.text.on_hub else ()
 
 
-def tokens(job: Job, step: Step, tokenizer: Tokenizer) -> EvaluationTokens:
-    """The tokens that are measured, for a task that needs `needs`.
-
-    Raises: ReleaseFileError with the place when the file is broken; UsageError when there are too few tokens.
-    """
-    from pipeline.evaluate.dataset import sampled
-    from pipeline.evaluate.perplexity import windows as windows_of
+def read(job: Job, step: Step) -> Text | Sample:
+    """What the tokens are made of, for a task that needs `needs`; ReleaseFileError with the place in a broken file."""
+    from pipeline.evaluate.dataset import Sample
+    from pipeline.evaluate.quality import Text
 
     count, length = windows(job)
-    asked = job.release.evaluate.text
-    source = _source(job)
-    if asked.dataset is not None:
-        return EvaluationTokens(sampled(tokenizer, _dataset(job), _seed(job), length, count), source)
-    text = _text(job, step)
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    return EvaluationTokens(windows_of(tokenizer, text, length, count), {**source, "sha256": digest})
+    if job.release.evaluate.text.dataset is not None:
+        return Sample(_dataset(job), _seed(job), length, count)
+    return Text(_text(job, step), length, count)
 
 
-def _source(job: Job) -> dict[str, Json]:
+def source(job: Job) -> dict[str, Json]:
+    """Where the text is from."""
     asked = job.release.evaluate.text
     source: dict[str, Json]
     if asked.dataset is not None:

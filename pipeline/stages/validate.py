@@ -15,26 +15,34 @@ from pipeline.release.judge import judge
 from pipeline.stages import download, quantize, speed, text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from pipeline.engine.task import Step
     from pipeline.evaluate.lengths import Length
+    from pipeline.evaluate.quality import Examined
     from pipeline.evidence import Subject
     from pipeline.manifest import Json
     from pipeline.release.judge import Verdict
     from pipeline.stages.job import Job
 
 LANE = Lane("validate", "lets the model speak and measures its perplexity, for nothing is published untested", 1, "tok")
-PERPLEXITY: dict[Subject, str] = {"base": "validate/perplexity-base", "quantized": "validate/perplexity"}
+STATES: dict[Subject, str] = {"base": "validate/layers-base", "quantized": "validate/layers"}
+QUALITY = "validate/quality"
 GENERATION = "validate/generation"
 JUDGE = "validate/thresholds"
-MEASURES = (*PERPLEXITY.values(), GENERATION)
+MEASURES = (QUALITY, GENERATION)
+LOSSES = "evidence/losses.npz"
+_EVIDENCE = {
+    QUALITY: tuple(f"evidence/{name}.json" for name in ("perplexity-base", "perplexity", "divergence")),
+    GENERATION: ("evidence/generation.json",),
+}
+_STATES = "states"
 
 
 def tasks(job: Job) -> list[Task]:
     timed = [_speed(job, name, length) for name, length in speed.lengths(job).items()]
-    return [_perplexity(job, "base"), _generation(job), _perplexity(job, "quantized"), *timed, _judge(job)]
+    return [_layers(job, "base"), _generation(job), _layers(job, "quantized"), _quality(job), *timed, _judge(job)]
 
 
 def measures(job: Job) -> tuple[str, ...]:
@@ -44,7 +52,8 @@ def measures(job: Job) -> tuple[str, ...]:
 
 def evidence(job: Job) -> Evidence:
     """What the measuring tasks found."""
-    return Evidence((*_judged(job).measurements, *speed.gathered(_found(job, task) for task in speed.lengths(job))))
+    timed = speed.gathered(_found(job, _timed(task)) for task in speed.lengths(job))
+    return Evidence((*_judged(job).measurements, *timed))
 
 
 def verdicts(job: Job) -> tuple[Verdict, ...]:
@@ -54,58 +63,90 @@ def verdicts(job: Job) -> tuple[Verdict, ...]:
 
 def _judged(job: Job) -> Evidence:
     """What thresholds are about. How fast the result is may still be measured, for that takes long."""
-    return Evidence(tuple(_found(job, task) for task in MEASURES))
+    return Evidence(tuple(_found(job, output) for task in MEASURES for output in _EVIDENCE[task]))
 
 
-def _found(job: Job, task: str) -> Measurement:
-    return Measurement(**json.loads(job.workspace.path(_output(task)).read_text()))
+def _found(job: Job, output: str) -> Measurement:
+    return Measurement(**json.loads(job.workspace.path(output).read_text()))
 
 
-def _output(task: str) -> str:
+def _timed(task: str) -> str:
+    """Where a task of `speed.lengths` leaves its figure."""
     return f"evidence/{task.removeprefix('validate/')}.json"
 
 
-def _perplexity(job: Job, subject: Subject) -> Task:
-    count, length = text.windows(job)
+def _layers(job: Job, subject: Subject) -> Task:
+    """The long part of measuring: the text through every layer of one model. Which way of holding weights is no
+    matter of the result.
+    """
+    how = job.release.evaluate.weights
 
-    def measure(step: Step) -> Measurement:
-        from pipeline.evaluate.forward import load
-        from pipeline.evaluate.measurement import perplexity_measurement
+    def run(step: Step) -> Mapping[str, Json]:
+        from pipeline.evaluate.quality import compute_states
 
-        folder, weights = _weights(job, step, subject)
-        loaded = load(folder, trust_remote_code=job.release.base.trust_remote_code)
-        read = text.tokens(job, step, loaded.tokenizer)
-        return perplexity_measurement(
-            loaded, read.ids, subject=subject, weights=weights, text=read.text, advance=step.advance
-        )
+        compute_states(_examined(job, step, subject), text.read(job, step), how, step.advance)
+        return {}
 
     needs = (*_folder_tasks(job, subject), *text.needs(job))
-    return _measuring(PERPLEXITY[subject], measure, needs, text.settings(job), count * (length - 1))
+    return Task(STATES[subject], LANE, run, needs, text.settings(job), work=text.predictions(job))
+
+
+def _quality(job: Job) -> Task:
+    baseline: dict[str, Json] = {"repo": job.release.base.repo, "revision": job.release.base.revision}
+    outputs = (*_EVIDENCE[QUALITY], LOSSES)
+
+    def run(step: Step) -> Mapping[str, Json]:
+        from pipeline.evaluate.measurement import quality_measurements, save_losses
+        from pipeline.evaluate.quality import compare
+
+        models = _examined(job, step, "base"), _examined(job, step, "quantized")
+        found = compare(*models, text.read(job, step), step.advance)
+        measured = quality_measurements(found, text.source(job), baseline)
+        for output, measurement in zip(_EVIDENCE[QUALITY], measured, strict=True):
+            write_atomically(step.path(output), dump(asdict(measurement)))
+        save_losses(step.path(LOSSES), found)
+        return {}
+
+    folders = (*_folder_tasks(job, "base"), *_folder_tasks(job, "quantized"))
+    needs = (*STATES.values(), *folders, *text.needs(job))
+    return Task(QUALITY, LANE, run, needs, text.settings(job), outputs, text.predictions(job))
+
+
+def _examined(job: Job, step: Step, subject: Subject) -> Examined:
+    """States of the base are every release's, those of the result only its own."""
+    from pipeline.evaluate.quality import Examined
+
+    folder, weights = _weights(job, step, subject)
+    states = job.folders.workspace if subject == "base" else job.workspace.root
+    return Examined(folder, weights, states / _STATES, job.release.base.trust_remote_code)
 
 
 def _generation(job: Job) -> Task:
     asked = job.release.evaluate
     settings: dict[str, Json] = {"prompts": list(asked.prompts), "max_tokens": asked.max_tokens}
+    (output,) = _EVIDENCE[GENERATION]
 
-    def measure(step: Step) -> Measurement:
+    def run(step: Step) -> Mapping[str, Json]:
         from pipeline.evaluate.forward import load
         from pipeline.evaluate.measurement import generation_measurement
 
         folder, weights = _weights(job, step, "quantized")
         loaded = load(folder, trust_remote_code=job.release.base.trust_remote_code)
-        return generation_measurement(
+        measurement = generation_measurement(
             loaded, asked.prompts, asked.max_tokens, subject="quantized", weights=weights, advance=step.advance
         )
+        write_atomically(step.path(output), dump(asdict(measurement)))
+        return {}
 
     work = len(asked.prompts) * asked.max_tokens
-    return _measuring(GENERATION, measure, _folder_tasks(job, "quantized"), settings, work)
+    return Task(GENERATION, LANE, run, _folder_tasks(job, "quantized"), settings, (output,), work)
 
 
 def _speed(job: Job, name: str, length: Length) -> Task:
     asked = job.release.evaluate.speed
-    trials = asked.trials if asked else 0
+    trials, output = asked.trials if asked else 0, _timed(name)
 
-    def measure(step: Step) -> Measurement:
+    def run(step: Step) -> Mapping[str, Json]:
         from pipeline.evaluate.benchmark import vocabulary
         from pipeline.evaluate.forward import load
         from pipeline.evaluate.measurement import speed_measurement
@@ -113,25 +154,14 @@ def _speed(job: Job, name: str, length: Length) -> Task:
         folder, weights = _weights(job, step, "quantized")
         loaded = load(folder, trust_remote_code=job.release.base.trust_remote_code)
         known = vocabulary(json.loads(job.layout.config))
-        return speed_measurement(
+        measurement = speed_measurement(
             loaded, length, known, trials, subject="quantized", weights=weights, advance=step.advance
         )
-
-    needs, settings = _folder_tasks(job, "quantized"), {"trials": trials, "prompt_of_generation": SHORT_PROMPT}
-    return _measuring(name, measure, needs, settings, length.work(trials))
-
-
-def _measuring(
-    name: str, measure: Callable[[Step], Measurement], needs: tuple[str, ...], settings: Mapping[str, Json], work: int
-) -> Task:
-    output = _output(name)
-
-    def run(step: Step) -> Mapping[str, Json]:
-        measurement = measure(step)
         write_atomically(step.path(output), dump(asdict(measurement)))
         return {}
 
-    return Task(name, LANE, run, needs, settings, (output,), work)
+    settings: dict[str, Json] = {"trials": trials, "prompt_of_generation": SHORT_PROMPT}
+    return Task(name, LANE, run, _folder_tasks(job, "quantized"), settings, (output,), length.work(trials))
 
 
 def _folder_tasks(job: Job, subject: Subject) -> tuple[str, ...]:

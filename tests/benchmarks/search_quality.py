@@ -148,7 +148,8 @@ def _perplexity(folder: Path, text: str, count: int) -> tuple[float, float]:
 
     loaded = forward.load(folder)
     tokens = perplexity.windows(loaded.tokenizer, text, 512, count)
-    measured = perplexity.measure(loaded, tokens, lambda _count: None)
+    with tempfile.TemporaryDirectory() as states:
+        measured = perplexity.measure(loaded, tokens, Path(states), lambda _count: None)
     return measured.perplexity, measured.standard_error
 
 

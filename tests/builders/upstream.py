@@ -38,6 +38,24 @@ _FEW_WORDS = 512
 _FEW_WEIGHTS = 1_500_000
 _SMALLEST = 128
 _GROUP = 32
+# Halving leaves sizes that nothing can be computed with, or counts of layers that the code takes for granted.
+_RUNNABLE = {
+    "afm7": {"num_layers": 16, "hidden_dim": 128},
+    "falcon_h1": {
+        "hidden_size": 256,
+        "mamba_d_ssm": 1536,
+        "mamba_d_head": 64,
+        "mamba_d_state": 128,
+        "num_hidden_layers": 2,
+    },
+    "gemma3_text": {"num_hidden_layers": 12},
+    "gpt_neox": {"num_attention_heads": 4, "num_key_value_heads": 4},
+    "gptj": {"n_head": 2, "rotary_dim": 32},
+    "minimax": {"hidden_size": 128},
+    "phi3": {"num_attention_heads": 4, "num_key_value_heads": 4},
+    "phi3small": {"vocab_size": 100352},
+    "qwen": {"num_attention_heads": 1},
+}
 _SMALLER = {"cohere2": {"hidden_size": 256, "num_attention_heads": 8, "num_key_value_heads": 2, "head_dim": 32}}
 
 
@@ -114,6 +132,12 @@ def shrunk(config: dict[str, Any]) -> dict[str, Any]:
         config, smaller = smaller, _halved(smaller)
         if count < _FEW_WEIGHTS or smaller == config:
             return config
+
+
+def runnable(config: dict[str, Any]) -> dict[str, Any]:
+    """As `shrunk`, but so that the model can be computed with."""
+    small = shrunk(config)
+    return {**small, **_RUNNABLE.get(config["model_type"], {})}
 
 
 def _with_few_words(config: dict[str, Any]) -> dict[str, Any]:

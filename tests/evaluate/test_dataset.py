@@ -23,7 +23,10 @@ from mlx_lm.utils import load_model
 
 from pipeline.errors import UsageError
 from pipeline.evaluate import dataset, forward
+from pipeline.evaluate.dataset import Sample
+from pipeline.evaluate.measurement import quality_measurements
 from pipeline.evaluate.perplexity import measure
+from pipeline.evaluate.quality import Examined, compare
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,7 +68,7 @@ def _of_mlx_lm(tokenizer: Any, path: str, seed: int) -> mx.array:
 
 
 def test_the_figure_is_that_of_mlx_lm_perplexity(
-    random_model: Callable[..., Path], asked: list[Any], capsys: pytest.CaptureFixture[str]
+    random_model: Callable[..., Path], asked: list[Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = random_model()
     loaded = forward.load(folder)
@@ -74,9 +77,9 @@ def test_the_figure_is_that_of_mlx_lm_perplexity(
     stock.set_dtype(mx.float32)
     expected, error = theirs.eval_ppl(stock, data)
     capsys.readouterr()
-    tokens = dataset.sampled(loaded.tokenizer, "some/years", 222, 48, 4)
+    tokens = dataset.sampled(loaded.tokenizer, Sample("some/years", 222, 48, 4))
     assert tokens.tolist() == data.tolist()
-    found = measure(loaded, tokens, lambda _: None)
+    found = measure(loaded, tokens, tmp_path, lambda _: None)
     assert found.perplexity == pytest.approx(expected, rel=1e-4)
     assert found.standard_error == pytest.approx(error, rel=1e-3)
     assert asked[0] == asked[2] == ("some/years", "train", {})
@@ -88,28 +91,40 @@ def test_the_seed_decides_and_nothing_else_notices(random_model: Callable[..., P
     np.random.seed(5)
     expected = np.random.random()
     np.random.seed(5)
-    one, two, again = (dataset.sampled(tokenizer, "some/years", seed, 64, 8).tolist() for seed in (1, 2, 1))
+    one, two, again = (dataset.sampled(tokenizer, Sample("some/years", seed, 64, 8)).tolist() for seed in (1, 2, 1))
     assert one == again != two
     assert np.random.random() == expected
+
+
+def test_the_evidence_names_the_dataset_and_the_tokens(
+    random_model: Callable[..., Path], asked: list[Any], tmp_path: Path
+) -> None:
+    model = Examined(random_model(), "a" * 64, tmp_path)
+    where = {"dataset": "some/years", "seed": 5}
+    found = compare(model, model, Sample("some/years", 5, 16, 3), lambda _: None)
+    base, *_ = quality_measurements(found, where, {})
+    assert base.settings["text"] == where, "what was tokenized has no digest of its own"
+    assert {"window": 16, "windows": 3, "token_ids": found.token_ids}.items() <= base.settings.items()
+    assert base.values["tokens"] == 3 * 15
 
 
 @pytest.mark.skipif(find_spec("datasets") is None, reason="the package `datasets` is not installed")
 def test_the_package_itself_reads_a_folder(random_model: Callable[..., Path], folder: Path) -> None:
     tokenizer = forward.load(random_model()).tokenizer
     expected = _of_mlx_lm(tokenizer, str(folder), 9)
-    assert dataset.sampled(tokenizer, str(folder), 9, 48, 4).tolist() == expected.tolist()
+    assert dataset.sampled(tokenizer, Sample(str(folder), 9, 48, 4)).tolist() == expected.tolist()
 
 
 def test_a_dataset_too_small_is_refused_with_what_it_lacks(random_model: Callable[..., Path], asked: list[Any]) -> None:
     tokenizer = forward.load(random_model()).tokenizer
     with pytest.raises(UsageError, match=r"'some/years' has fewer than 512,000 tokens, 1000 samples of 512"):
-        dataset.sampled(tokenizer, "some/years", 1, 512, 1000)
+        dataset.sampled(tokenizer, Sample("some/years", 1, 512, 1000))
 
 
 def test_a_dataset_that_is_nowhere_is_named(random_model: Callable[..., Path], asked: list[Any]) -> None:
     tokenizer = forward.load(random_model()).tokenizer
     with pytest.raises(UsageError, match="'nobody/nothing' cannot be sampled: nobody/nothing is nowhere"):
-        dataset.sampled(tokenizer, "nobody/nothing", 1, 8, 2)
+        dataset.sampled(tokenizer, Sample("nobody/nothing", 1, 8, 2))
 
 
 def test_without_the_package_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

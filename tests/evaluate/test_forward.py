@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +14,11 @@ from pipeline.evaluate import forward, perplexity
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
+
+
+def measure(loaded: forward.Loaded, tokens: forward.Tokens) -> float:
+    with tempfile.TemporaryDirectory() as folder:
+        return perplexity.measure(loaded, tokens, Path(folder), lambda _: None).perplexity
 
 
 def _change(folder: Path, name: str, **changes: object) -> None:
@@ -85,13 +91,13 @@ def test_any_thread_may_load_and_any_may_measure(random_model: Callable[..., Pat
 
     def work(folder: Path) -> None:
         loaded[folder] = forward.load(folder)
-        there[folder] = perplexity.measure(loaded[folder], tokens, lambda _: None).perplexity
+        there[folder] = measure(loaded[folder], tokens)
 
     for folder in folders:
         thread = threading.Thread(target=work, args=(folder,))
         thread.start()
         thread.join()
-    here = {folder: perplexity.measure(loaded[folder], tokens, lambda _: None).perplexity for folder in folders}
+    here = {folder: measure(loaded[folder], tokens) for folder in folders}
     assert here == there
     assert len(set(here.values())) == 2
 
@@ -99,11 +105,11 @@ def test_any_thread_may_load_and_any_may_measure(random_model: Callable[..., Pat
 def test_two_threads_at_once_do_not_disturb_each_other(random_model: Callable[..., Path]) -> None:
     tokens = np.random.default_rng(0).integers(0, 256, (4, 40), np.int32)
     loaded = [forward.load(random_model()), forward.load(random_model(group_size=32, bits=4))]
-    alone = [perplexity.measure(each, tokens, lambda _: None).perplexity for each in loaded]
+    alone = [measure(each, tokens) for each in loaded]
     together: dict[int, float] = {}
 
     def work(i: int) -> None:
-        together[i] = perplexity.measure(loaded[i], tokens, lambda _: None).perplexity
+        together[i] = measure(loaded[i], tokens)
 
     threads = [threading.Thread(target=work, args=(i,)) for i in range(2)]
     for thread in threads:

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from pipeline.evaluate import forward
-from pipeline.evaluate.measurement import generation_measurement, perplexity_measurement
-from pipeline.evaluate.perplexity import windows
-from pipeline.evidence import Evidence
+from pipeline.evaluate.measurement import generation_measurement, quality_measurements, save_losses
+from pipeline.evaluate.quality import Examined, Text, compare
+from pipeline.evidence import Evidence, Measurement
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,34 +19,58 @@ if TYPE_CHECKING:
 TEXT = "Once upon a time there was a king who had a daughter and no money. " * 3
 
 
-def _perplexity(loaded: forward.Loaded, **changed: Any) -> Any:
-    asked = {"text": TEXT, "window": 20, "count": 3, "weights": "a" * 64, **changed}
-    tokens = windows(loaded.tokenizer, asked["text"], asked["window"], asked["count"])
-    source = {"repo": "demo/text"}
-    return perplexity_measurement(
-        loaded, tokens, subject="base", weights=asked["weights"], text=source, advance=lambda _: None
-    )
+def _measured(base: Path, quantized: Path, states: Path, **changed: Any) -> tuple[Measurement, ...]:
+    text = Text(**{"content": TEXT, "window": 20, "windows": 3, **changed})
+    models = (Examined(folder, letter * 64, states) for folder, letter in ((base, "a"), (quantized, "b")))
+    found = compare(*models, text, lambda _: None)
+    return quality_measurements(found, {"repo": "demo/text"}, {"repo": "demo/base"})
 
 
-def test_evidence_holds_the_figure_and_all_that_would_change_it(random_model: Callable[..., Path]) -> None:
-    loaded = forward.load(random_model())
-    found = _perplexity(loaded)
-    assert found.values["tokens"] == 3 * 19
-    assert found.values["perplexity"] > 100
-    assert found.settings["text"]["repo"] == "demo/text"
-    assert {"backend": "cpu", "dtype": "float32", "window": 20, "windows": 3}.items() <= found.settings.items()
-    assert (found.measure, found.subject, found.weights, found.source) == ("perplexity", "base", "a" * 64, "measured")
-    assert abs((datetime.now(UTC) - datetime.fromisoformat(found.measured_at)).total_seconds()) < 60
-    assert found.tools["mlx"]
-    assert found.machine["cores"] >= 1
-    assert Evidence.from_json(Evidence((found,)).to_json()).find("perplexity", "base") == found
+@pytest.fixture(scope="module")
+def folders(random_model: Callable[..., Path]) -> tuple[Path, Path]:
+    return random_model(), random_model(group_size=32, bits=4)
 
 
-@pytest.mark.parametrize("changed", [{"text": TEXT.upper()}, {"count": 2}, {"window": 10}])
-def test_another_question_has_other_settings(random_model: Callable[..., Path], changed: dict[str, Any]) -> None:
-    loaded = forward.load(random_model())
-    assert _perplexity(loaded, **changed).settings != _perplexity(loaded).settings
-    assert _perplexity(loaded, weights="b" * 64).settings == _perplexity(loaded).settings
+def test_evidence_holds_the_figures_and_all_that_would_change_them(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    base, quantized, divergence = measured = _measured(*folders, tmp_path)
+    for found in measured:
+        assert found.values["tokens"] == 3 * 19
+        assert found.settings["text"]["repo"] == "demo/text"
+        assert {"backend": "cpu", "dtype": "float32", "window": 20, "windows": 3}.items() <= found.settings.items()
+        assert abs((datetime.now(UTC) - datetime.fromisoformat(found.measured_at)).total_seconds()) < 60
+        assert found.tools["mlx"]
+        assert found.machine["cores"] >= 1
+        assert Evidence.from_json(Evidence((found,)).to_json()).find(found.measure, found.subject) == found
+    assert [(one.measure, one.subject, one.weights[0]) for one in measured] == [
+        ("perplexity", "base", "a"),
+        ("perplexity", "quantized", "b"),
+        ("divergence", "quantized", "b"),
+    ]
+    assert base.values["perplexity"] > 100
+    difference = math.log(quantized.values["perplexity"]) - math.log(base.values["perplexity"])
+    assert divergence.values["loss_difference"] == pytest.approx(difference, abs=1e-5)
+    assert divergence.values["kl_mean"] > 0
+    assert divergence.settings["baseline"] == {"repo": "demo/base", "weights": "a" * 64}
+
+
+@pytest.mark.parametrize("changed", [{"content": TEXT.upper()}, {"windows": 2}, {"window": 10}])
+def test_another_question_has_other_settings(
+    folders: tuple[Path, Path], tmp_path: Path, changed: dict[str, Any]
+) -> None:
+    asked, other = _measured(*folders, tmp_path)[0], _measured(*folders, tmp_path, **changed)[0]
+    assert asked.settings != other.settings
+    assert asked.values != other.values
+
+
+def test_losses_are_kept_token_by_token(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    models = [Examined(folder, letter * 64, tmp_path) for folder, letter in zip(folders, "ab", strict=True)]
+    found = compare(*models, Text(TEXT, 20, 3), lambda _: None)
+    save_losses(tmp_path / "losses.npz", found)
+    with np.load(tmp_path / "losses.npz") as kept:
+        assert kept["base"].dtype == np.float32
+        assert kept["base"].shape == kept["quantized"].shape == (3, 19)
+        assert (kept["quantized"] == found.tokenwise.quantized).all()
+        assert str(kept["token_ids"]) == found.token_ids
 
 
 def test_answers_are_evidence_with_their_problems(random_model: Callable[..., Path]) -> None:

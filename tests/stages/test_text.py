@@ -6,12 +6,16 @@ import hashlib
 import json
 import shutil
 import sys
+from argparse import ArgumentParser
 from types import SimpleNamespace
 
 import pytest
+from mlx_lm import perplexity
 
 from pipeline.cli import main
 from pipeline.errors import ReleaseFileError, UsageError
+from pipeline.evaluate.dataset import Sample
+from pipeline.evaluate.quality import Text
 from pipeline.release.schema import Evaluation
 from pipeline.stages import text
 
@@ -23,13 +27,6 @@ WRITTEN = """\
     revision: d703d42e4509b4f02a7dc67b92a3bd729c0492a1
     file: evaluation.txt
 """
-
-
-class Letters:
-    """A tokenizer of which every character is a token."""
-
-    def encode(self, words, *, verbose):
-        return [ord(letter) for letter in words]
 
 
 def job(root, written, **more):
@@ -47,9 +44,8 @@ def test_a_text_on_a_hub_is_asked_for_as_it_always_was(tmp_path):
     assert text.needs(asked) == ("download/text/prose.txt",)
     (tmp_path / "text").mkdir()
     (tmp_path / "text" / "prose.txt").write_bytes(b"Once upon a time.\r\n")
-    read = text.tokens(asked, step(tmp_path), Letters())
-    assert "".join(map(chr, read.ids.reshape(-1))) == "Once upon a time"
-    assert read.text == {**ON_HUB, "sha256": hashlib.sha256(b"Once upon a time.\n").hexdigest()}
+    assert text.read(asked, step(tmp_path)) == Text("Once upon a time.\n", 8, 2)
+    assert text.predictions(asked) == 14
 
 
 def test_lines_of_a_hubs_file_are_one_text(tmp_path):
@@ -58,11 +54,10 @@ def test_lines_of_a_hubs_file_are_one_text(tmp_path):
     assert text.settings(asked)["text"] == written
     (tmp_path / "text" / "data").mkdir(parents=True)
     (tmp_path / "text" / "data" / "prose.jsonl").write_text('{"body": "One."}\n{"body": "Two."}\n')
-    read = text.tokens(asked, step(tmp_path), Letters())
-    assert "".join(map(chr, read.ids.reshape(-1))) == "One.\n\nTwo."
+    assert text.read(asked, step(tmp_path)) == Text("One.\n\nTwo.", 5, 2)
     (tmp_path / "text" / "data" / "prose.jsonl").write_text('{"body": "One."}\n{"body": 2}\n')
     with pytest.raises(ReleaseFileError, match=r"data/prose.jsonl:2:1: its `body` must be text, not 2"):
-        text.tokens(asked, step(tmp_path), Letters())
+        text.read(asked, step(tmp_path))
 
 
 def test_a_file_of_ones_own_is_asked_for_with_its_digest(tmp_path):
@@ -71,7 +66,7 @@ def test_a_file_of_ones_own_is_asked_for_with_its_digest(tmp_path):
     before = text.settings(asked)
     assert before["text"] == {"path": "prose.txt", "sha256": hashlib.sha256(b"Once.").hexdigest()}
     assert text.needs(asked) == ()
-    assert text.tokens(asked, step(tmp_path), Letters()).text == before["text"]
+    assert text.read(asked, step(tmp_path)) == Text("Once.", 4, 1)
     (tmp_path / "prose.txt").write_text("Twice.")
     assert text.settings(asked) != before
 
@@ -80,34 +75,39 @@ def test_a_file_that_went_away_is_told(tmp_path):
     asked = job(tmp_path, {"path": "prose.txt"})
     assert text.settings(asked)["text"]["sha256"] == ""
     with pytest.raises(UsageError, match=r"the evaluation text prose\.txt cannot be read: No such file"):
-        text.tokens(asked, step(tmp_path), Letters())
+        text.read(asked, step(tmp_path))
 
 
-def test_a_dataset_is_sampled_as_asked(tmp_path, monkeypatch):
-    from pipeline.evaluate import dataset
-
-    calls = []
-    monkeypatch.setattr(dataset, "sampled", lambda *arguments: calls.append(arguments[1:]) or "tokens")
+def test_a_dataset_is_sampled_as_asked(tmp_path):
     asked = job(tmp_path, {"dataset": "some/years", "seed": 0, "sequence_length": 1000})
     assert text.settings(asked) == {"text": {"dataset": "some/years", "seed": 0}, "window": 1000, "windows": 256}
     assert text.needs(asked) == ()
-    read = text.tokens(asked, step(tmp_path), Letters())
-    assert (read.ids, read.text) == ("tokens", {"dataset": "some/years", "seed": 0})
-    text.tokens(job(tmp_path, {"dataset": "some/years"}), step(tmp_path), Letters())
-    assert calls == [("some/years", 0, 1000, 256), ("some/years", 123, 512, 256)]
+    assert text.read(asked, step(tmp_path)) == Sample("some/years", 0, 1000, 256)
+    assert text.read(job(tmp_path, {"dataset": "some/years"}), step(tmp_path)) == Sample("some/years", 123, 512, 256)
 
 
-def test_a_dataset_in_the_repository_is_found_there_and_named_with_its_digest(tmp_path, monkeypatch):
-    from pipeline.evaluate import dataset
+def test_what_is_left_out_is_as_mlx_lm_perplexity_has_it(monkeypatch, tmp_path):
+    asked = {}
 
-    calls = []
-    monkeypatch.setattr(dataset, "sampled", lambda *arguments: calls.append(arguments[1]))
+    class Parsed(Exception): ...
+
+    def parsed(parser):
+        asked.update(vars(ArgumentParser.parse_known_args(parser, ["--model", "x"])[0]))
+        raise Parsed
+
+    monkeypatch.setattr(ArgumentParser, "parse_args", parsed)
+    with pytest.raises(Parsed):
+        perplexity.main()
+    ours = text.read(job(tmp_path, {"dataset": "x"}), step(tmp_path))
+    assert (ours.seed, ours.window, ours.windows) == (asked["seed"], asked["sequence_length"], asked["num_samples"])
+
+
+def test_a_dataset_in_the_repository_is_found_there_and_named_with_its_digest(tmp_path):
     (tmp_path / "years").mkdir()
     (tmp_path / "years" / "train.jsonl").write_text('{"text": "One."}\n')
     asked = job(tmp_path, {"dataset": "years"})
     before = text.settings(asked)["text"]
-    text.tokens(asked, step(tmp_path), Letters())
-    assert calls == [str(tmp_path / "years")]
+    assert text.read(asked, step(tmp_path)).dataset == str(tmp_path / "years")
     (tmp_path / "years" / "train.jsonl").write_text('{"text": "Two."}\n')
     assert {**text.settings(asked)["text"], "sha256": before["sha256"]} == before != text.settings(asked)["text"]
 

@@ -1,0 +1,116 @@
+"""Perplexity of a base model and of what was made of it, and how far the two are apart, on the same tokens."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pipeline import provenance
+from pipeline.errors import BaseModelError
+from pipeline.evaluate.dataset import Sample, sampled
+from pipeline.evaluate.divergence import tokenwise
+from pipeline.evaluate.forward import batches
+from pipeline.evaluate.opening import open_weights
+from pipeline.evaluate.passes import finished, through_layers
+from pipeline.evaluate.perplexity import windows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from pipeline.evaluate.divergence import Tokenwise
+    from pipeline.evaluate.forward import Compute, Tokens, Weights
+    from pipeline.evaluate.opening import How
+
+_GENERATION = 1  # raised when the same model on the same tokens would leave other states than before
+
+
+@dataclass(frozen=True)
+class Text:
+    """What is measured on: the first `windows` windows of `window` tokens of `content`."""
+
+    content: str
+    window: int
+    windows: int
+
+
+@dataclass(frozen=True)
+class Examined:
+    """A model to measure.
+
+    weights: the digest of its folder; states: where its hidden states are kept, for each text and way of computing in
+    a folder of its own, so that no two are ever taken for one another.
+    """
+
+    folder: Path
+    weights: str
+    states: Path
+    trust_remote_code: bool = False
+
+
+@dataclass(frozen=True)
+class Found:
+    """compute: how it was computed; token_ids: the digest of the tokens."""
+
+    base: Examined
+    quantized: Examined
+    text: Text | Sample
+    tokenwise: Tokenwise
+    compute: Compute
+    token_ids: str
+
+
+def compute_states(model: Examined, text: Text | Sample, how: How, advance: Callable[[int], None]) -> None:
+    """Bring the text through all layers of one model, from wherever an earlier run of the same came to."""
+    weights = open_weights(model.folder, how, trust_remote_code=model.trust_remote_code)
+    _states(weights, model, _tokens(weights, text), advance)
+
+
+def compare(base: Examined, quantized: Examined, text: Text | Sample, advance: Callable[[int], None]) -> Found:
+    """What the heads of both make of their hidden states; only what lies outside of the layers is loaded.
+
+    `BaseModelError` when the two read the text as different tokens.
+    """
+    models = (base, quantized)
+    opened = [open_weights(each.folder, "streamed", trust_remote_code=each.trust_remote_code) for each in models]
+    tokens, others = (_tokens(weights, text) for weights in opened)
+    if (tokens != others).any():
+        raise BaseModelError(
+            "the base and the result read the evaluation text as different tokens, so nothing can be compared",
+            hint="The tokenizer files of the result are not those of the base; run the quantize stage again.",
+        )
+    folders = [_states(weights, each, tokens, lambda _: None) for weights, each in zip(opened, models, strict=True)]
+    found = tokenwise(opened[0], opened[1], tokens, (folders[0], folders[1]), advance)
+    return Found(base, quantized, text, found, opened[1].compute, _digest(tokens))
+
+
+def _tokens(weights: Weights, text: Text | Sample) -> Tokens:
+    if isinstance(text, Sample):
+        return sampled(weights.tokenizer, text)
+    return windows(weights.tokenizer, text.content, text.window, text.windows)
+
+
+def _digest(tokens: Tokens) -> str:
+    return hashlib.sha256(tokens.astype("<i4").tobytes()).hexdigest()
+
+
+def _states(weights: Weights, model: Examined, tokens: Tokens, advance: Callable[[int], None]) -> Path:
+    """The folder of the hidden states behind the last layer, complete."""
+    inputs = batches(weights, tokens[:, :-1])
+    tools = provenance.tools()
+    key = {
+        "generation": _GENERATION,
+        "weights": model.weights,
+        "token_ids": _digest(tokens),
+        "batches": len(inputs),
+        "compute": [weights.compute.backend, weights.compute.dtype],
+        "tools": [tools["mlx"], tools["mlx-lm"]],
+    }
+    folder = model.states / hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]
+    if finished(folder, len(inputs)):
+        advance(tokens.size - len(tokens))
+    else:
+        through_layers(weights, inputs, folder, advance)
+    return folder

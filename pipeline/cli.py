@@ -121,6 +121,21 @@ def _parser() -> argparse.ArgumentParser:
     how.add_argument("--check", action="store_true", help="write nothing; exit 5 when the card differs")
     how.add_argument("--diff", action="store_true", help="write nothing; show what would change")
 
+    compare = _command(
+        commands,
+        "compare",
+        "show two releases side by side",
+        "Shows what changes from the first release to the second: size, bits per weight by tensor class, and every\n"
+        "measured figure with better, worse or within error. Perplexity is compared token by token where both\n"
+        "workspaces hold the losses of the same tokens. Reads only.",
+        "  pipeline compare v2.8 v2.5\n  pipeline compare v2.8 v2.5 --json | jq '.figures[] | {figure, word}'",
+    )
+    compare.set_defaults(run=_compare)
+    for which in ("first", "second"):
+        compare.add_argument(which, metavar="NAME", help=f"the {which} release")
+    _with_workspace(compare)
+    compare.add_argument("--json", action="store_true", help="the same for programs")
+
     _add_recipe(commands)
     _add_evidence(commands)
 
@@ -310,6 +325,12 @@ def _card(options: argparse.Namespace) -> int:
     from pipeline import command
 
     return command.card(options.name, check=options.check, diff=options.diff)
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from pipeline import command
+
+    return command.show_comparison((options.first, options.second), options.workspace, as_json=options.json)
 
 
 def _recipe_show(options: argparse.Namespace) -> int:

@@ -15,11 +15,13 @@ from pipeline.errors import CardDiffers, ThresholdsMissed, Unmeasurable, UsageEr
 from pipeline.hub.connect import connect
 from pipeline.hub.protocol import Repository
 from pipeline.manifest import write_atomically
-from pipeline.release.find import find_root, release_file
+from pipeline.release.compare import compare
+from pipeline.release.find import check_release, find_root, release_file
 from pipeline.release.load import load_release
 from pipeline.release.written import parse_size, parse_tokens
 from pipeline.stages import quantize, render, text, upload, validate
 from pipeline.stages.fit import check_fit
+from pipeline.stages.happened import side
 from pipeline.stages.job import Folders, Job, open_job
 from pipeline.stages.sizes import sizes
 from pipeline.weights.base import weight_files
@@ -115,6 +117,17 @@ def card(name: str, *, check: bool, diff: bool) -> int:
     return 0
 
 
+def show_comparison(names: tuple[str, str], workspace: Path | None, *, as_json: bool = False) -> int:
+    folders = _folders(workspace)
+    one, other = (check_release(folders.root, name) for name in names)
+    compared = compare(side(folders, one), side(folders, other))
+    if as_json:
+        console.show_json(compared.to_json())
+    else:
+        console.show_comparison(compared)
+    return 0
+
+
 def hub(workspace: Path | None, port: int) -> int:
     from pipeline.hub.local.server import serve
 
@@ -166,6 +179,8 @@ def _summary(job: Job, until: str | None) -> console.Summary:
             made,
             perplexity=(found.quantized.value, found.quantized.error) if found.quantized else None,
             base_perplexity=(found.base.value, found.base.error) if found.base else None,
+            divergence=found.divergence.kl_mean if found.divergence else None,
+            top1=found.divergence.top1 if found.divergence else None,
             prompt=found.generation.sample.prompt if found.generation else "",
             sample=found.generation.sample.text if found.generation else "",
             verdicts=validate.verdicts(job),

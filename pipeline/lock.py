@@ -74,6 +74,16 @@ class ContextMemory:
 
 
 @dataclass(frozen=True)
+class LockedWaiver:
+    """A threshold that was missed and waived: what was asked, what came out, and the reason."""
+
+    threshold: str
+    asked: str
+    measured: str
+    why: str
+
+
+@dataclass(frozen=True)
 class Lock:
     """model: every file of the result; bytes: of its tensors, scales and biases included; tools: name to version."""
 
@@ -87,12 +97,14 @@ class Lock:
     rules: tuple[LockedRule, ...]
     tools: Mapping[str, str]
     target: LockedTarget
+    waived: tuple[LockedWaiver, ...] = ()
     memory: tuple[ContextMemory, ...] = ()
 
     def to_json(self) -> str:
         fields = asdict(self)
-        if not self.memory:  # as in a lock that is older than this key
-            del fields["memory"]
+        for key in ("waived", "memory"):  # a lock without them is as one that is older than they are
+            if not fields[key]:
+                del fields[key]
         return dump({**fields, "schema": SCHEMA, "model": self.model.to_json(), "tools": dict(self.tools)})
 
     @classmethod
@@ -116,6 +128,7 @@ class Lock:
                 rules=tuple(LockedRule(**rule) for rule in row["rules"]),
                 tools=row["tools"],
                 target=LockedTarget(**row["target"]),
+                waived=tuple(LockedWaiver(**waived) for waived in row.get("waived", ())),
                 memory=tuple(ContextMemory(**found) for found in row.get("memory", ())),
             )
         except (KeyError, TypeError, ValueError) as error:

@@ -8,7 +8,16 @@ from dataclasses import replace
 import pytest
 
 from pipeline.errors import PipelineError
-from pipeline.lock import ContextMemory, Lock, LockedBase, LockedRecipe, LockedRule, LockedTarget, TensorClass
+from pipeline.lock import (
+    ContextMemory,
+    Lock,
+    LockedBase,
+    LockedRecipe,
+    LockedRule,
+    LockedTarget,
+    LockedWaiver,
+    TensorClass,
+)
 from pipeline.manifest import File, Manifest
 
 LOCK = Lock(
@@ -35,6 +44,12 @@ def test_a_lock_reads_back_as_it_was_written():
 
 def test_a_lock_without_memory_is_that_of_an_older_pipeline():
     assert "memory" not in json.loads(LOCK.to_json()), "else every release that is published would be rendered again"
+
+
+def test_a_waiver_is_kept_and_a_lock_without_any_is_what_it_always_was():
+    waived = replace(LOCK, waived=(LockedWaiver("KL p99", "at most 0.3 nats", "0.31 nats", "Rare names only."),))
+    assert Lock.from_json(waived.to_json()) == waived
+    assert "waived" not in json.loads(LOCK.to_json())
 
 
 def test_a_review_sees_one_value_a_line_and_unescaped_words():

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 _BYTES = ("bytes", "kB", "MB", "GB", "TB", "PB")
 _COUNTS = ("", " thousand", " million", " billion", " trillion")
-_MINUS = "\N{MINUS SIGN}"
+MINUS = "\N{MINUS SIGN}"
 
 
-def decimals(error: float) -> int:
+def decimals(error: float | None) -> int:
     """Decimal places that show two significant digits of a standard error; none from 10 upwards."""
     if not error or not math.isfinite(error):
         return 3
@@ -23,18 +23,14 @@ def decimals(error: float) -> int:
     return max(0, 1 - exponent)
 
 
-def with_error(value: float, error: float) -> str:
-    """`12.63 ± 0.41`."""
+def with_error(value: float, error: float | None) -> str:
+    """`12.63 ± 0.41`; three significant digits where the error is not known."""
+    if error is None:
+        return significant(value)
     if not math.isfinite(value):
         return "not finite"
     places = decimals(error)
     return f"{value:.{places}f} ± {error:.{places}f}"
-
-
-def significant(value: float) -> str:
-    """A value whose error is not known, with four significant digits: `148.8`."""
-    exponent = int(f"{value:.3e}".partition("e")[2])
-    return f"{value:.{max(0, 3 - exponent)}f}"
 
 
 def error(value: float) -> str:
@@ -42,12 +38,30 @@ def error(value: float) -> str:
     return f"{value:.{decimals(value)}f}"
 
 
+def significant(value: float, digits: int = 3) -> str:
+    """A figure whose error is not known, with so many significant digits and never an exponent."""
+    if not math.isfinite(value):
+        return "not finite"
+    exponent = int(f"{value:.{digits - 1}e}".partition("e")[2])
+    return f"{value:.{max(0, digits - 1 - exponent)}f}"
+
+
+def share(value: float, error: float | None = None) -> str:
+    """`94.12 ± 0.26 %`, or without a known error `94.1 %`."""
+    return with_error(value * 100, error * 100 if error else None) + " %"
+
+
+def nats(value: float, error: float | None = None) -> str:
+    """`0.0312 ± 0.0011 nats`."""
+    return with_error(value, error or None) + " nats"
+
+
 def signed(value: float, places: int) -> str:
     """The sign always written, but none on a zero."""
     text = f"{abs(value):.{places}f}"
     if not float(text):
         return text
-    return ("+" if value > 0 else _MINUS) + text
+    return ("+" if value > 0 else MINUS) + text
 
 
 def percent(ratio: float, *, sign: bool = False) -> str:

@@ -68,7 +68,7 @@ def _model_index(release: Release, quality: Quality) -> list[Json]:
                 "type": "perplexity",
                 "name": "Perplexity",
                 "value": round(figure.value, decimals(figure.error)),
-                "args": {"standard_error": _rounded(figure), "tokens": figure.tokens},
+                "args": _known({"standard_error": _rounded(figure), "tokens": figure.tokens}),
             }
         ],
     }
@@ -84,8 +84,12 @@ def _dataset(release: Release, figure: Perplexity) -> dict[str, Json]:
     return {"type": name, "name": name, "args": how}
 
 
-def _rounded(figure: Perplexity) -> float:
-    return round(figure.error, decimals(figure.error))
+def _rounded(figure: Perplexity) -> float | None:
+    return None if figure.error is None else round(figure.error, decimals(figure.error))
+
+
+def _known(fields: Mapping[str, Json]) -> dict[str, Json]:
+    return {key: value for key, value in fields.items() if value is not None}
 
 
 def _settings(settings: Mapping[str, Json]) -> dict[str, Json]:

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
+
+from pipeline.release.change import Change, from_base
+from pipeline.release.comparable import on_other_tokens, why_not
+from pipeline.release.metrics import KL, TOP1, figures, number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pipeline.evidence import Evidence, Measurement
-
-Verdict = Literal["within error", "better", "worse"]
+    from pipeline.release.metrics import Word
 
 
 @dataclass(frozen=True)
 class Perplexity:
-    """One model's figure; `error` is one standard error, `settings` is how it was measured."""
+    """One model's figure; `error` is one standard error, `settings` is how it was measured.
+
+    A figure that was reported elsewhere may come without its error and its tokens.
+    """
 
     value: float
-    error: float
-    tokens: int
+    error: float | None
+    tokens: int | None
     settings: Mapping[str, Any]
     tools: Mapping[str, str]
     machine: Mapping[str, Any]
@@ -31,19 +36,40 @@ class Perplexity:
 class Comparison:
     """The quantized model against its base.
 
-    error: of the difference, the two figures' errors taken as independent. Both models read the same tokens, so the
-    true error is smaller: "within error" is said too often rather than too seldom.
+    error: one standard error of the difference; paired: of the difference token by token, clustered by window. Else the
+    errors of the two figures are taken as independent. Both models read the same tokens, so the true error is smaller:
+    "within error" is then said too often rather than too seldom.
     """
 
     difference: float
     error: float
     ratio: float
+    verdict: Word
+    paired: bool
 
-    @property
-    def verdict(self) -> Verdict:
-        if abs(self.difference) <= self.error:
-            return "within error"
-        return "worse" if self.difference > 0 else "better"
+
+@dataclass(frozen=True)
+class Divergence:
+    """How far the predictions are from the base's, over all `tokens`; errors are None where they are not known.
+
+    kl_mean in nats and top1 as a share, each with its error; tail: the other KL figures by their names, in nats.
+    elsewhere: how it was taken otherwise than the perplexity beside it; empty when on the same tokens.
+    """
+
+    kl_mean: tuple[float, float | None] | None
+    top1: tuple[float, float | None] | None
+    tail: Mapping[str, float]
+    tokens: int | None
+    elsewhere: str
+    reported: bool
+
+
+@dataclass(frozen=True)
+class WeightErrors:
+    """Relative errors of the weights: of all together, and by tensor class, largest first."""
+
+    all: float | None
+    classes: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -74,32 +100,71 @@ class Generation:
 
 @dataclass(frozen=True)
 class Quality:
+    """What is None was not measured.
+
+    base: None too when it was measured in another way than this model, which `apart` then says: figures of two ways
+    never get into one table.
+    """
+
     quantized: Perplexity | None
     base: Perplexity | None
+    apart: str
+    comparison: Comparison | None
+    divergence: Divergence | None
+    weight_errors: WeightErrors | None
     generation: Generation | None
-
-    @property
-    def comparison(self) -> Comparison | None:
-        """None unless both figures were measured in the same way: anything else compares nothing."""
-        if not self.quantized or not self.base or self.quantized.settings != self.base.settings:
-            return None
-        difference = self.quantized.value - self.base.value
-        if not math.isfinite(difference):
-            return None
-        return Comparison(difference, math.hypot(self.quantized.error, self.base.error), difference / self.base.value)
 
     @property
     def reported(self) -> bool:
         """Whether a figure was taken over from somewhere else."""
-        return any(figure.reported for figure in (self.quantized, self.base) if figure)
+        return any(figure.reported for figure in (self.quantized, self.base, self.divergence) if figure)
 
 
 def read(evidence: Evidence) -> Quality:
+    base, quantized = evidence.find("perplexity", "base"), evidence.find("perplexity", "quantized")
+    apart = why_not(quantized, base) if base and quantized else ""
     return Quality(
-        quantized=_perplexity(evidence.find("perplexity", "quantized")),
-        base=_perplexity(evidence.find("perplexity", "base")),
+        quantized=_perplexity(quantized),
+        base=None if apart else _perplexity(base),
+        apart=apart,
+        comparison=None if apart else _comparison(evidence),
+        divergence=_divergence(evidence.find("divergence", "quantized"), quantized),
+        weight_errors=_weight_errors(evidence.find("weight_error", "quantized")),
         generation=_generation(evidence.find("generation", "quantized")),
     )
+
+
+def _comparison(evidence: Evidence) -> Comparison | None:
+    """None unless both figures were measured, in the same way: anything else compares nothing."""
+    change = from_base(evidence)
+    if not isinstance(change, Change) or change.points is None or change.points_error is None:
+        return None
+    return Comparison(change.points, change.points_error, change.share, change.word, change.paired)
+
+
+def _divergence(measurement: Measurement | None, perplexity: Measurement | None) -> Divergence | None:
+    if measurement is None:
+        return None
+    found = {figure.name: figure for figure in figures(measurement)}
+    mean, top1 = found.get(KL["kl_mean"].name), found.get(TOP1.name)
+    tokens = number(measurement.values, "tokens")
+    return Divergence(
+        kl_mean=(mean.value, mean.error) if mean else None,
+        top1=(top1.value, top1.error) if top1 else None,
+        tail={name: figure.value for name, figure in found.items() if figure not in {mean, top1}},
+        tokens=int(tokens) if tokens else None,
+        elsewhere=on_other_tokens(measurement, perplexity) if perplexity else "",
+        reported=measurement.source == "reported",
+    )
+
+
+def _weight_errors(measurement: Measurement | None) -> WeightErrors | None:
+    if measurement is None:
+        return None
+    classes = measurement.values.get("classes")
+    known = {name: number(classes, name) for name in classes} if isinstance(classes, dict) else {}
+    largest = sorted(((error, name) for name, error in known.items() if error is not None), reverse=True)
+    return WeightErrors(number(measurement.values, "all"), {name: error for error, name in largest})
 
 
 def _perplexity(measurement: Measurement | None) -> Perplexity | None:
@@ -108,8 +173,8 @@ def _perplexity(measurement: Measurement | None) -> Perplexity | None:
     values = cast("Mapping[str, Any]", measurement.values)
     return Perplexity(
         value=float(values["perplexity"]),
-        error=float(values["standard_error"]),
-        tokens=int(values["tokens"]),
+        error=values.get("standard_error"),
+        tokens=values.get("tokens"),
         settings=measurement.settings,
         tools=measurement.tools,
         machine=measurement.machine,

@@ -32,6 +32,13 @@ WEB = "https://huggingface.co"
 LOCAL_ENDPOINT = "http://127.0.0.1:8600"
 
 _Rows = list[tuple[object, ...]]
+_KL = {
+    "KL median": "median",
+    "KL p90": "90th percentile",
+    "KL p95": "95th percentile",
+    "KL p99": "99th percentile",
+    "KL max": "largest",
+}
 
 
 def render(
@@ -74,6 +81,8 @@ def _values(release: Release, recipe: Recipe, lock: Lock, found: Quality, timed:
         "text_place": _text_place(release, local),
         "licence_place": _licence(release, lock),
         "perplexity_rows": _perplexity_rows(release, found),
+        "divergence_rows": _divergence_rows(found),
+        "weight_rows": _weight_rows(found),
         "class_rows": _class_rows(lock),
         "memory_rows": [(figures.grouped(row.context), figures.byte_size(row.bytes)) for row in lock.memory],
         "file_rows": [
@@ -133,6 +142,23 @@ def _perplexity_rows(release: Release, found: Quality) -> _Rows:
 def _difference(change: quality.Comparison) -> str:
     amount = figures.signed(change.difference, figures.decimals(change.error))
     return f"{amount} ({figures.percent(change.ratio, sign=True)})"
+
+
+def _divergence_rows(found: Quality) -> _Rows:
+    far = found.divergence
+    if not far:
+        return []
+    mean: _Rows = [("mean", figures.with_error(*far.kl_mean))] if far.kl_mean else []
+    return [*mean, *((_KL[name], figures.significant(value)) for name, value in far.tail.items())]
+
+
+def _weight_rows(found: Quality) -> _Rows:
+    errors = found.weight_errors
+    if not errors:
+        return []
+    rows: _Rows = [(escape.code(name), figures.share(error)) for name, error in errors.classes.items()]
+    total = [Markdown("**all**"), Markdown(f"**{figures.share(errors.all)}**")] if errors.all is not None else []
+    return [*rows, *([tuple(total)] if total else [])]
 
 
 def _class_rows(lock: Lock) -> Sequence[tuple[object, ...]]:

@@ -31,7 +31,7 @@ class Rate:
 
     def __str__(self) -> str:
         if self.deviation is None:
-            return figures.significant(self.tokens_per_second)
+            return figures.significant(self.tokens_per_second, 4)
         return figures.with_error(self.tokens_per_second, self.deviation)
 
 

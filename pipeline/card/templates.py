@@ -68,16 +68,26 @@ def _with_error(figure: object) -> str:
     return figures.with_error(figure.value, figure.error)
 
 
+def _nats(pair: tuple[float, float | None]) -> str:
+    return figures.nats(*pair)
+
+
+def _share(pair: tuple[float, float | None]) -> str:
+    return figures.share(*pair)
+
+
 FILTERS: Mapping[str, Callable[..., object]] = {
     "bits": figures.bits,
     "code": escape.code,
     "error": figures.error,
     "grouped": figures.grouped,
     "machine": figures.machine,
+    "nats": _nats,
     "percent": figures.percent,
     "prose": escape.prose,
     "python": escape.python,
     "quote": escape.quote,
+    "share": _share,
     "shell": escape.shell,
     "size": figures.byte_size,
     "versions": figures.versions,

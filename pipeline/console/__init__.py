@@ -1,5 +1,6 @@
 """The only room that prints: results to standard output, everything said along the way to standard error."""
 
+from pipeline.console.comparison import show_comparison
 from pipeline.console.messages import show_error, show_json, show_note, show_text
 from pipeline.console.plan import show_plan, show_status
 from pipeline.console.progress import Progress
@@ -10,6 +11,7 @@ from pipeline.console.sizes import show_sizes
 __all__ = [
     "Progress",
     "Summary",
+    "show_comparison",
     "show_error",
     "show_json",
     "show_note",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from pipeline.card.figures import bits, byte_size, percent, with_error
+from pipeline.card.figures import bits, byte_size, nats, percent, share, with_error
 from pipeline.console.terminal import (
     INDENT,
     harmless,
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pipeline.release.judge import Verdict
 
 _SAMPLE = 300
+_OUTCOMES = {"pass": "green", "waived": "yellow", "miss": "bold red"}
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ class Summary:
     repository: the address where a person looks at it.
     card: path of the rendered card.
     size: bytes of the published weights; base_size of those of the base.
-    perplexity, base_perplexity: value and standard error, on the same text.
+    perplexity, base_perplexity: on the same text; divergence: mean KL divergence from the base; top1: share of tokens
+    where both find the same one most likely. Each is a value and its standard error, where that is known.
     prompt, sample: what the model was asked and what it said.
     headline: one sentence of what happened, for example "demo is published".
     """
@@ -49,8 +51,10 @@ class Summary:
     size: int | None = None
     base_size: int | None = None
     bits_per_weight: float | None = None
-    perplexity: tuple[float, float] | None = None
-    base_perplexity: tuple[float, float] | None = None
+    perplexity: tuple[float, float | None] | None = None
+    base_perplexity: tuple[float, float | None] | None = None
+    divergence: tuple[float, float | None] | None = None
+    top1: tuple[float, float | None] | None = None
     prompt: str = ""
     sample: str = ""
     verdicts: tuple[Verdict, ...] = ()
@@ -67,6 +71,8 @@ def show_summary(summary: Summary, console: Console | None = None) -> None:
         "card": summary.card,
         "size": _size(summary),
         "perplexity": _perplexity(summary),
+        "KL from base": nats(*summary.divergence) if summary.divergence else "",
+        "top-1": f"{share(*summary.top1)} as the base" if summary.top1 else "",
         "asked": one_line(summary.prompt, _SAMPLE),
         "answered": one_line(summary.sample, _SAMPLE),
     }
@@ -77,7 +83,7 @@ def show_summary(summary: Summary, console: Console | None = None) -> None:
 
 
 def show_verdicts(verdicts: Sequence[Verdict], console: Console | None = None) -> None:
-    """Every threshold with what was asked and measured, and why where it was missed."""
+    """Every threshold with what was asked and measured, and why where it was missed or may be."""
     console = console or stdout()
     rows = [[Text(heading, style="dim") for heading in ("", "threshold", "asked", "measured")]]
     rows += [[_outcome(v), _cell(v.threshold), _cell(v.asked), _cell(v.measured)] for v in verdicts]
@@ -89,7 +95,10 @@ def show_verdicts(verdicts: Sequence[Verdict], console: Console | None = None) -
     if missed:
         print_line(console, Text())
     for verdict in missed:
-        print_hanging(console, Text(f"{' ' * INDENT}{one_line(verdict.threshold)}: ", "red"), _cell(verdict.why))
+        style = _OUTCOMES[verdict.outcome]
+        print_hanging(console, Text(f"{' ' * INDENT}{one_line(verdict.threshold)}: ", style), _cell(verdict.why))
+        if verdict.waived:
+            print_hanging(console, Text(f"{' ' * 2 * INDENT}waived: ", style), _cell(verdict.waived))
 
 
 def _show_verdicts_below_each_other(verdicts: Sequence[Verdict], console: Console) -> None:
@@ -98,13 +107,14 @@ def _show_verdicts_below_each_other(verdicts: Sequence[Verdict], console: Consol
         outcome = _outcome(verdict)
         rows.append((Text.assemble(" " * INDENT, outcome, "  ", (one_line(verdict.threshold), "bold")),))
         texts = {"asked": verdict.asked, "measured": verdict.measured, "why": "" if verdict.passed else verdict.why}
+        texts["waived"] = verdict.waived
         margin = Text(" " * outcome.cell_len)
         rows += [(margin, Text(name, style="dim"), _cell(text)) for name, text in texts.items() if text]
     print_rows(console, rows)
 
 
 def _outcome(verdict: Verdict) -> Text:
-    return Text("pass", style="green") if verdict.passed else Text("miss", style="bold red")
+    return Text(verdict.outcome, style=_OUTCOMES[verdict.outcome])
 
 
 def _cell(text: str) -> Text:

@@ -97,14 +97,14 @@ def clustered(values: NDArray[np.floating]) -> Mean:
 
 def summary(found: Tokenwise) -> dict[str, float | int | None]:
     """The figures of a measurement "divergence", by name; `Unmeasurable` when one of them is no number."""
-    divergence = found.divergence.astype(np.float64)
-    mean, agreement = clustered(found.divergence), clustered(found.agreement)
-    difference = clustered(found.quantized.astype(np.float64) - found.base)
-    if not np.isfinite(divergence).all() or not math.isfinite(difference.value):
+    if not all(np.isfinite(values).all() for values in (found.base, found.quantized, found.divergence)):
         raise Unmeasurable(
             "the quantized model's distance from its base is no number",
             hint="Its weights or its quantization are broken; look at the precisions of the recipe.",
         )
+    divergence = found.divergence.astype(np.float64)
+    mean, agreement = clustered(found.divergence), clustered(found.agreement)
+    difference = clustered(found.quantized.astype(np.float64) - found.base)
     median, p90, p95, p99 = np.percentile(divergence, (50, 90, 95, 99))
     return {
         "kl_mean": mean.value,

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from pydantic import ValidationError
 
 from pipeline.errors import ReleaseFileError
 from pipeline.release.document import read
 from pipeline.release.english import explain
-from pipeline.release.find import check_recipe, check_release, recipe_file, recipe_names, release_file
+from pipeline.release.find import (
+    check_recipe,
+    check_release,
+    recipe_file,
+    recipe_names,
+    release_file,
+    release_names,
+)
 from pipeline.release.places import Problem, did_you_mean
 from pipeline.release.recipe import Recipe, Rule
-from pipeline.release.schema import Fallback, Release, Written, WrittenRecipe
+from pipeline.release.schema import Fallback, Release, Threshold, Thresholds, Written, WrittenRecipe
 from pipeline.release.texts import text_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from pipeline.release.document import Document
@@ -43,6 +51,7 @@ def load_release(root: Path, name: str) -> Asked:
     if release and release.evaluate.text.path:
         _check_text(root, document, release.evaluate.text, problems)
     recipe = _named_recipe(root, document, "recipe", (), problems)
+    problems += _thresholds(document, name, release_names(root))
     if problems or release is None or recipe is None:
         raise refused(problems)
     return Asked(name, release, recipe)
@@ -139,3 +148,28 @@ def _named_recipe(
         also = did_you_mean(name, known) or f"; there are: {', '.join(known) or 'none'}"
         problems.append(Problem(place, f"there is no {recipe_file(name)}{also}"))
     return None
+
+
+def _thresholds(document: Document, name: str, releases: Sequence[str]) -> Iterator[Problem]:
+    """What is wrong with thresholds beyond their own values: another release that they name, and waivers of them."""
+    value = document.value if isinstance(document.value, dict) else {}
+    asked = value.get("thresholds")
+    asked = asked if isinstance(asked, dict) else {}
+    against, place = asked.get("against", "base"), document.place(("thresholds", "against"))
+    if against == name:
+        yield Problem(place, "a release cannot be held against itself")
+    elif isinstance(against, str) and against != "base" and against not in releases:
+        also = did_you_mean(against, ("base", *releases)) or f"; there are: base, {', '.join(releases)}"
+        yield Problem(place, f"there is no {release_file(against)}{also}")
+    waivers = value.get("waivers")
+    seen: set[str] = set()
+    for index, waiver in enumerate(waivers if isinstance(waivers, tuple) else ()):
+        threshold = waiver.get("threshold") if isinstance(waiver, dict) else None
+        if not isinstance(threshold, str) or threshold not in get_args(Threshold):
+            continue
+        place = document.place(("waivers", index, "threshold"))
+        if asked.get(threshold, Thresholds.model_fields[threshold].default) in (None, False):
+            yield Problem(place, f"`{threshold}` is not asked for: there is nothing to waive")
+        elif threshold in seen:
+            yield Problem(place, f"`{threshold}` is waived twice")
+        seen.add(threshold)

@@ -68,11 +68,6 @@ class ReportedFigures(Written):
     def _says_enough(self) -> ReportedFigures:
         if not self.prompt and not self.generation and not self.perplexity:
             raise ValueError("holds no figure: say `prompt`, `generation` or `perplexity`")
-        figure = self.perplexity
-        if figure and self.subject in {"base", "quantized"} and None in {figure.standard_error, figure.tokens}:
-            raise ValueError(
-                f"needs `standard_error` and `tokens` of its perplexity: the card compares that of `{self.subject}`"
-            )
         return self
 
 
@@ -137,11 +132,8 @@ def _measurements(figures: ReportedFigures, source: Source, place: str) -> Itera
     if figures.prompt or figures.generation:
         yield measurement("speed", {"prompt": _rows(figures.prompt), "generation": _rows(figures.generation)})
     if found := figures.perplexity:
-        values: dict[str, Json] = {"perplexity": found.value}
-        if found.standard_error and found.tokens:
-            values |= {"standard_error": found.standard_error, "tokens": found.tokens}
-        elif found.standard_error:
-            values["standard_error"] = found.standard_error
+        known = {"perplexity": found.value, "standard_error": found.standard_error, "tokens": found.tokens}
+        values: dict[str, Json] = {key: value for key, value in known.items() if value is not None}
         yield measurement("perplexity", values, text=found.text)
 
 

@@ -13,6 +13,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainSerializer,
     PlainValidator,
     ValidationInfo,
     field_validator,
@@ -21,6 +22,7 @@ from pydantic import (
 
 from pipeline.release import written
 from pipeline.release.layers import Layers
+from pipeline.release.limits import Increase, MemoryAt
 from pipeline.release.places import shown
 from pipeline.release.recipe import FORMATS, Decision, Dtype, Method, Mode, Precision, Unquantized
 from pipeline.release.texts import HubFile
@@ -39,6 +41,16 @@ Ranges = Annotated[Layers, BeforeValidator(written.parse_layers), Field(title="r
 Size = Annotated[int, BeforeValidator(written.parse_size), Field(title="size such as `5 GB`")]
 Share = Annotated[float, BeforeValidator(written.parse_share), Field(title="share such as `10 %`")]
 Tokens = Annotated[int, BeforeValidator(written.parse_tokens), Field(title="tokens such as `128k`")]
+Nats = Annotated[float, BeforeValidator(written.parse_nats), Field(title="nats such as `0.05`")]
+Increased = Annotated[
+    Increase,
+    BeforeValidator(Increase.parse),
+    PlainSerializer(str),
+    Field(title="`10 %`, `0.3 points` or `2 errors`"),
+]
+Memory = Annotated[
+    MemoryAt, BeforeValidator(MemoryAt.parse), PlainSerializer(str), Field(title="memory such as `400 GB at 128k`")
+]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000, title="whole number")]
 
 
@@ -205,12 +217,57 @@ class Evaluation(Written):
 class Thresholds(Written):
     """What the evidence must show before anything is published. A threshold that is left out is not judged."""
 
-    perplexity_increase: Share | None = Field(
-        default=None, description="How much higher the perplexity of the result may be than that of the base."
+    perplexity_increase: Increased | None = Field(
+        default=None,
+        description="How much higher the perplexity of the result may be: as a share, as an amount, or in standard "
+        "errors of the difference.",
+    )
+    against: Name = Field(
+        default="base",
+        description="What the perplexity may be higher than: that of the `base`, or of another release by its NAME.",
+    )
+    kl_mean: Nats | None = Field(
+        default=None, description="The most KL divergence from the base's predictions, over all tokens on average."
+    )
+    kl_p99: Nats | None = Field(default=None, description="The most KL divergence that 99 of 100 tokens may have.")
+    top1: Share | None = Field(
+        default=None,
+        description="How often, at least, the next token that it finds most likely must be the one that the base does.",
     )
     generation: bool = Field(
         default=True, description="Whether every answer must be readable, end by itself and not repeat itself."
     )
+    serving: bool = Field(
+        default=False, description="Whether it must answer through `mlx_lm.server`, started as the card says."
+    )
+    size: Size | None = Field(default=None, description="The most bytes that its weights may have.")
+    memory: Memory | None = Field(
+        default=None, description="The most that its weights and the cache of so many tokens may take together."
+    )
+
+    @field_validator("against")
+    @classmethod
+    def _limits_something(cls, against: str, info: ValidationInfo) -> str:
+        if info.data.get("perplexity_increase", 0) is None:
+            raise ValueError("says something about `perplexity_increase`, which is missing")
+        return against
+
+    @field_validator("top1")
+    @classmethod
+    def _is_a_share(cls, top1: float | None) -> float | None:
+        if top1 is not None and top1 > 1:
+            raise ValueError("must be a share of the tokens, at most 100 %")
+        return top1
+
+
+Threshold = Literal["perplexity_increase", "kl_mean", "kl_p99", "top1", "generation", "serving", "size", "memory"]
+
+
+class Waiver(Written):
+    """A threshold that may be missed; the card says so, and why."""
+
+    threshold: Threshold = Field(description="Which one: a key of `thresholds` that is asked for.")
+    why: Text = Field(description="The reason, printed on the card.")
 
 
 class Fit(Written):
@@ -268,6 +325,7 @@ class Release(Written):
     fit: Fit | None = Field(default=None, description="What the result has to fit into.")
     evaluate: Evaluation = Field(description="What is measured.")
     thresholds: Thresholds = Field(description="What must be reached to publish.")
+    waivers: tuple[Waiver, ...] = Field(default=(), description="Thresholds that may be missed, each with its reason.")
 
 
 class Choice(Written):

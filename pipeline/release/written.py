@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 from decimal import Decimal
@@ -67,6 +68,19 @@ def parse_tokens(value: object) -> int:
     if not found or not int(found[1]):
         raise ValueError(f"must be a number of tokens, such as `128k` or `4096`, not {shown(value)}")
     return int(found[1]) * {"": 1, "k": 1 << 10, "M": 1 << 20}[found[2]]
+
+
+def format_tokens(tokens: int) -> str:
+    """The shortest exact way to write a number of tokens, such that `parse_tokens` reads it back."""
+    unit, size = next((unit, size) for unit, size in (("M", 1 << 20), ("k", 1 << 10), ("", 1)) if tokens % size == 0)
+    return f"{tokens // size}{unit}"
+
+
+def parse_nats(value: object) -> float:
+    """An amount of KL divergence; nats are the only unit, so none is written."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise ValueError(f"must be a number of nats, such as `0.05`, not {shown(value)}")
+    return float(value)
 
 
 def parse_layers(value: object) -> Layers:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from pipeline import provenance
 from pipeline.engine.task import Lane, Task
-from pipeline.errors import UsageError
 from pipeline.evidence import Evidence
 from pipeline.lock import ContextMemory, Lock, LockedBase, LockedRecipe, LockedRule, LockedTarget, TensorClass
 from pipeline.manifest import File, Manifest, write_atomically
 from pipeline.release.find import imported_file
 from pipeline.stages import quantize, validate
+from pipeline.stages.happened import happened
 from pipeline.stages.sizes import sizes
 
 if TYPE_CHECKING:
@@ -39,15 +39,7 @@ def rendered(asked: Asked, folders: Folders) -> str:
     """The card of a release as the files in its folder make it; `UsageError` when it has never been run."""
     from pipeline.card.render import render, template_folder
 
-    folder = folders.release(asked.name)
-    for name in ("release.lock.json", "evidence.json"):
-        if not (folder / name).exists():
-            raise UsageError(
-                f"releases/{asked.name}/{name} is not there: the card is made from it",
-                hint=f"Run `pipeline release {asked.name} --until render` first.",
-            )
-    lock = Lock.from_json((folder / "release.lock.json").read_text())
-    evidence = Evidence.from_json((folder / "evidence.json").read_text())
+    lock, evidence = happened(folders, asked.name, "the card is made from it")
     return render(asked.release, asked.recipe, lock, evidence, template_folder(folders.root))
 
 
@@ -86,7 +78,7 @@ def _card(job: Job) -> Task:
     needs = (*quantize.names(job), *validate.measures(job), validate.JUDGE)
     settings: dict[str, Json] = {
         # What is left out is left out here too: a key that a later version adds is no reason to render again.
-        "release": job.release.model_dump(mode="json", exclude={"thresholds", "fit"}, exclude_none=True),
+        "release": job.release.model_dump(mode="json", exclude={"thresholds", "waivers", "fit"}, exclude_none=True),
         "recipe": job.recipe.words(),
     }
     if imported.measurements:
@@ -128,5 +120,6 @@ def _lock(job: Job, step: Step) -> Lock:
         rules=tuple(rules),
         tools=provenance.tools(),
         target=LockedTarget(job.release.target.repo, job.release.target.tag),
+        waived=validate.waived(step.record(validate.JUDGE)),
         memory=tuple(ContextMemory(row.context, row.nbytes) for row in sizes(job).memory if row.nbytes is not None),
     )

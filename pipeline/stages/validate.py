@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from pipeline.engine.task import Lane, Task
 from pipeline.errors import ThresholdsMissed
 from pipeline.evaluate.lengths import SHORT_PROMPT
 from pipeline.evidence import Evidence, Measurement, dump
+from pipeline.lock import LockedWaiver
 from pipeline.manifest import File, Manifest, write_atomically
+from pipeline.release import losses
 from pipeline.release.judge import judge
 from pipeline.stages import download, quantize, speed, text
+from pipeline.stages.happened import change_from, digest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from pipeline.engine.task import Step
+    from pipeline.engine.workspace import Record
     from pipeline.evaluate.lengths import Length
     from pipeline.evaluate.quality import Examined
     from pipeline.evidence import Subject
@@ -32,7 +36,6 @@ QUALITY = "validate/quality"
 GENERATION = "validate/generation"
 JUDGE = "validate/thresholds"
 MEASURES = (QUALITY, GENERATION)
-LOSSES = "evidence/losses.npz"
 _EVIDENCE = {
     QUALITY: tuple(f"evidence/{name}.json" for name in ("perplexity-base", "perplexity", "divergence")),
     GENERATION: ("evidence/generation.json",),
@@ -58,7 +61,15 @@ def evidence(job: Job) -> Evidence:
 
 def verdicts(job: Job) -> tuple[Verdict, ...]:
     """Asked and measured, threshold by threshold; judging measures nothing, so it can be done again at any time."""
-    return judge(job.release.thresholds, _judged(job))
+    found, thresholds = _judged(job), job.release.thresholds
+    earlier = change_from(job.folders, thresholds.against, job.name, found) if thresholds.against != "base" else None
+    return judge(thresholds, found, footprint=job.layout, earlier=earlier, waivers=job.release.waivers)
+
+
+def waived(record: Record) -> tuple[LockedWaiver, ...]:
+    """The thresholds that were missed and waived, from the record of judging."""
+    rows = cast("Sequence[Mapping[str, str]]", record.values.get("waived", ()))
+    return tuple(LockedWaiver(**row) for row in rows)
 
 
 def _judged(job: Job) -> Evidence:
@@ -93,7 +104,7 @@ def _layers(job: Job, subject: Subject) -> Task:
 
 def _quality(job: Job) -> Task:
     baseline: dict[str, Json] = {"repo": job.release.base.repo, "revision": job.release.base.revision}
-    outputs = (*_EVIDENCE[QUALITY], LOSSES)
+    outputs = (*_EVIDENCE[QUALITY], losses.FILE)
 
     def run(step: Step) -> Mapping[str, Json]:
         from pipeline.evaluate.measurement import quality_measurements, save_losses
@@ -104,7 +115,7 @@ def _quality(job: Job) -> Task:
         measured = quality_measurements(found, text.source(job), baseline)
         for output, measurement in zip(_EVIDENCE[QUALITY], measured, strict=True):
             write_atomically(step.path(output), dump(asdict(measurement)))
-        save_losses(step.path(LOSSES), found)
+        save_losses(step.path(losses.FILE), found)
         return {}
 
     folders = (*_folder_tasks(job, "base"), *_folder_tasks(job, "quantized"))
@@ -183,13 +194,26 @@ def _judge(job: Job) -> Task:
 
     def run(_: Step) -> Mapping[str, Json]:
         judged = verdicts(job)
-        missed = [verdict for verdict in judged if not verdict.passed]
+        missed = [verdict for verdict in judged if verdict.outcome == "miss"]
         if missed:
             raise ThresholdsMissed(
                 f"{job.name} misses {len(missed)} of {len(judged)} thresholds: "
                 + "; ".join(f"{verdict.threshold}: {verdict.why}" for verdict in missed),
-                hint="Nothing was published. Give the recipe more bits, or change the thresholds in release.yaml.",
+                hint="Nothing was published. Give the recipe more bits, or change the thresholds in release.yaml; "
+                "`waivers` there lets one be missed, with a reason that the card prints.",
             )
-        return {"passed": [verdict.threshold for verdict in judged]}
+        # Nothing else, so that another limit that is met as well is no reason to render or to publish again.
+        values: dict[str, Json] = {"passed": [verdict.threshold for verdict in judged if verdict.passed]}
+        allowed: list[Json] = [
+            {"threshold": v.threshold, "asked": v.asked, "measured": v.measured, "why": v.waived}
+            for v in judged
+            if v.outcome == "waived"
+        ]
+        return {**values, "waived": allowed} if allowed else values
 
-    return Task(JUDGE, LANE, run, MEASURES, {"thresholds": thresholds.model_dump(mode="json")})
+    settings: dict[str, Json] = {"thresholds": thresholds.model_dump(mode="json", exclude_none=True)}
+    if job.release.waivers:
+        settings["waivers"] = [waiver.model_dump(mode="json") for waiver in job.release.waivers]
+    if thresholds.against != "base":
+        settings["earlier"] = digest(job.folders, thresholds.against)
+    return Task(JUDGE, LANE, run, MEASURES, settings)

@@ -9,7 +9,16 @@ import pytest
 
 from pipeline.card.render import render
 from pipeline.evidence import Evidence, Measurement
-from pipeline.lock import ContextMemory, Lock, LockedBase, LockedRecipe, LockedRule, LockedTarget, TensorClass
+from pipeline.lock import (
+    ContextMemory,
+    Lock,
+    LockedBase,
+    LockedRecipe,
+    LockedRule,
+    LockedTarget,
+    LockedWaiver,
+    TensorClass,
+)
 from pipeline.manifest import File, Manifest
 from pipeline.release.places import Place
 from pipeline.release.recipe import Precision, Recipe, Rule, Unquantized
@@ -105,6 +114,22 @@ def generation(*answers):
     return measurement("generation", "quantized", values, {"max_tokens": 100, **FLOAT32})
 
 
+def divergence(settings=SETTINGS, **changes):
+    values = {
+        "kl_mean": 0.03121, "kl_mean_error": 0.00113, "kl_median": 0.01204, "kl_p90": 0.07114, "kl_p95": 0.1103,
+        "kl_p99": 0.3127, "kl_max": 4.018, "top1": 0.9412, "top1_error": 0.0026, "loss_difference": 0.04123,
+        "loss_difference_error": 0.00612, "perplexity_ratio": 1.0421, "tokens": 8176,
+    }  # fmt: skip
+    baseline = {"repo": "demo/SmolLM2-135M-Instruct", "revision": BASE_COMMIT, "weights": "cd" * 32}
+    values |= changes.pop("values", {})
+    return measurement("divergence", "quantized", values, {**settings, "baseline": baseline}, **changes)
+
+
+def weight_error(**classes):
+    classes = classes or {"embed_tokens": 0.0041, "mlp.down_proj": 0.0312, "self_attn.q_proj": 0.0158}
+    return measurement("weight_error", "quantized", {"all": 0.0254, "classes": classes}, {})
+
+
 def rule(match, decision, why, layers=None):
     return Rule(match, layers, decision, why, Place("releases/recipes/mixed-5-6-8.yaml"))
 
@@ -128,6 +153,8 @@ class Inputs:
 
     perplexity = staticmethod(perplexity)
     generation = staticmethod(generation)
+    divergence = staticmethod(divergence)
+    weight_error = staticmethod(weight_error)
     answer = staticmethod(answer)
     rate = staticmethod(rate)
     speed = staticmethod(speed)
@@ -209,6 +236,15 @@ def demo():
             )
         ),
     )
+
+
+@pytest.fixture
+def measured(demo):
+    """Everything is measured, and a threshold is missed and waived."""
+    waived = LockedWaiver(
+        "KL p99", "at most 0.3 nats", "0.3127 nats", "Rare names differ; see https://example.org/names."
+    )
+    return demo.with_lock(waived=(waived,)).with_evidence(*demo.evidence.measurements, divergence(), weight_error())
 
 
 @pytest.fixture

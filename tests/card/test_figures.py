@@ -24,6 +24,21 @@ def test_digits_follow_the_standard_error(value, error, shown):
     assert figures.with_error(value, error) == shown
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(0.031214, "0.0312"), (4.0184, "4.02"), (0.0999999, "0.100"), (123.4, "123"), (0.0, "0.00"), (1e-6, "0.00000100")],
+)
+def test_without_an_error_three_digits_are_shown_and_never_an_exponent(value, shown):
+    assert figures.significant(value) == shown
+    assert figures.significant(-value).lstrip("-") == shown
+    assert figures.significant(math.nan) == "not finite"
+
+
+def test_shares_and_nats_come_with_their_unit_and_their_error_where_it_is_known():
+    assert (figures.share(0.94123, 0.0026), figures.share(0.94123)) == ("94.12 ± 0.26 %", "94.1 %")
+    assert (figures.nats(0.031214, 0.0011), figures.nats(0.031214)) == ("0.0312 ± 0.0011 nats", "0.0312 nats")
+
+
 def test_a_sign_is_written_unless_nothing_is_left():
     assert figures.signed(0.1234, 2) == "+0.12"
     assert figures.signed(-0.1234, 2) == "\N{MINUS SIGN}0.12"

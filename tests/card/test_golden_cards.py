@@ -33,6 +33,10 @@ def test_a_release_with_its_speed_beside_a_gguf_and_a_reported_one(fast):
     compare("fast.md", fast.card())
 
 
+def test_a_release_of_which_everything_was_measured_and_a_threshold_waived(measured):
+    compare("measured.md", measured.card())
+
+
 def test_a_release_of_which_nothing_was_measured(demo):
     compare("unmeasured.md", demo.with_evidence().card())
 

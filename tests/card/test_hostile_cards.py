@@ -10,7 +10,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from pipeline.card.front_matter import parse
-from pipeline.lock import LockedRule, TensorClass
+from pipeline.lock import LockedRule, LockedWaiver, TensorClass
 from pipeline.manifest import File, Manifest
 
 RENDERER = MarkdownIt("gfm-like", {"linkify": False, "html": True})
@@ -33,7 +33,7 @@ HOSTILE = [
 
 
 def poisoned(demo, text):
-    """The demo with `text` in every place that holds words of others."""
+    """A release with `text` in every place that holds words of others."""
     line = " ".join(text.split())
     asked = demo.release
     asked = asked.model_copy(
@@ -55,11 +55,14 @@ def poisoned(demo, text):
         classes=classes,
         model=Manifest((File(path, 10, "a" * 64), File("config.json", 10, "b" * 64))),
         tools={"mlx": text, text: "1"},
+        waived=(LockedWaiver(text, text, text, text),),
     )
     measurements = (
         demo.perplexity("base", 12.5, 0.4, machine={text: text}),
         demo.perplexity("quantized", 13.0, 0.4, machine={text: text}),
         demo.generation(demo.answer(text, text), demo.answer(text, text, [text])),
+        demo.divergence(),
+        demo.weight_error(**{text: 0.1}),
         *timed(demo, line, text),
     )
     recipe = replace(demo.recipe, summary=text)
@@ -77,10 +80,10 @@ def timed(demo, line, text):
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
-def test_hostile_words_change_no_structure(demo, text):
-    card = poisoned(demo, text).card()
+def test_hostile_words_change_no_structure(measured, text):
+    card = poisoned(measured, text).card()
     fields, body = parse(card)
-    clean_fields, clean_body = parse(clean_card(demo))
+    clean_fields, clean_body = parse(clean_card(measured))
     assert list(fields) == list(clean_fields)
     assert {k: fields[k] for k in ("license", "base_model", "tags")} == {
         k: clean_fields[k] for k in ("license", "base_model", "tags")

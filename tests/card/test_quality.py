@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -26,13 +27,72 @@ def test_the_difference_is_judged_by_its_own_error(demo, value, verdict, words):
     assert words in changed.card()
 
 
-def test_figures_taken_in_different_ways_are_not_compared(demo):
+def test_figures_taken_in_different_ways_are_not_put_into_one_column(demo):
     base, quantized = demo.evidence.measurements[:2]
-    other = demo.perplexity("base", 12.5, 0.4, settings={**base.settings, "window": 1024})
+    other = demo.perplexity("base", 11.4321, 0.4, settings={**base.settings, "window": 1024})
+    found = quality.read(Evidence((other, quantized)))
+    assert (found.base, found.comparison) == (None, None)
     card = demo.with_evidence(other, quantized).card()
-    assert quality.read(Evidence((other, quantized))).comparison is None
-    assert "would mean nothing" in card
+    assert "because it was measured in another way: window 512 against 1024." in card
+    assert "11.4" not in card
+    assert "Not measured: answers," in card
     assert "%" not in card.split("## How good it is")[0].split("---\n", 2)[2]
+
+
+def test_a_reported_base_of_another_harness_is_named_and_not_shown(demo):
+    base, quantized = demo.evidence.measurements[:2]
+    told = demo.perplexity("base", 11.4321, 0.4, settings={**base.settings, "harness": "llama.cpp"}, source="reported")
+    card = demo.with_evidence(told, quantized).card()
+    assert "in another way: harness unknown against llama.cpp." in card
+    assert "11.4" not in card
+    assert "reported" not in card
+
+
+@pytest.mark.parametrize(
+    ("nats", "error", "verdict", "words"),
+    [
+        (0.04123, 0.00612, "worse", "4.2 % higher, beyond the error"),
+        (0.01, 0.00612, "within error", "1.0 % higher, within the error"),
+        (-0.02, 0.00612, "better", "2.0 % lower, beyond the error"),
+        (0.0, 0.0, "same", "the same."),
+    ],
+)
+def test_the_paired_difference_decides_where_it_was_measured(measured, nats, error, verdict, words):
+    base, quantized = measured.evidence.measurements[:2]
+    paired = measured.divergence(values={"loss_difference": nats, "loss_difference_error": error})
+    changed = measured.with_evidence(base, quantized, paired)
+    found = quality.read(changed.evidence).comparison
+    assert (found.verdict, found.paired) == (verdict, True)
+    assert found.difference == pytest.approx(12.4981 * (math.exp(nats) - 1))
+    card = changed.card()
+    assert words in card
+    assert "token by token and clustered by window" in card
+    assert "treated as independent" not in card
+
+
+def test_a_divergence_on_another_text_says_so_and_decides_nothing_about_perplexity(measured):
+    elsewhere = measured.divergence(settings={**measured.evidence.measurements[0].settings, "windows": 64})
+    changed = measured.with_evidence(*measured.evidence.measurements[:2], elsewhere)
+    assert quality.read(changed.evidence).comparison.paired is False
+    assert "otherwise than the perplexity above: windows 64 against 16." in changed.card()
+
+
+def test_of_a_divergence_only_what_is_there_is_shown(measured):
+    values = dict.fromkeys(("kl_mean_error", "kl_p99", "top1_error", "tokens"))
+    card = measured.with_evidence(measured.divergence(values=values, source="reported")).card()
+    assert "KL divergence from the base 0.0312 nats, the same most likely token in 94.1 % of cases." in card
+    assert "99th percentile" not in card
+    assert "These figures are reported." in card
+    assert "one standard error" not in card
+    card = measured.with_evidence(measured.divergence(values={"kl_mean": None, "top1": math.nan})).card()
+    assert "bits per weight.**" in card
+    assert "most likely" not in card
+
+
+@pytest.mark.parametrize("part", ["## How close it stays to the base", "## What rounding did", "## Thresholds that it"])
+def test_a_part_without_evidence_is_left_out(demo, measured, part):
+    assert part in measured.card()
+    assert part not in demo.card()
 
 
 def test_a_figure_that_is_no_number_is_said_and_not_compared(demo):
@@ -72,3 +132,14 @@ def test_a_reported_figure_may_come_without_its_settings(demo):
     assert "13.00 ± 0.40 (reported)" in card
     assert "Measured on" not in card
     assert "Perplexity was measured on one text. Other kinds" in card
+
+
+def test_a_reported_figure_may_come_without_its_error_and_its_tokens(demo):
+    _, quantized, *_ = demo.evidence.measurements
+    bare = replace(quantized, values={"perplexity": 13.0243}, source="reported")
+    card = demo.with_evidence(bare).card()
+    assert "Perplexity 13.0.**" in card
+    assert "| 13.0 (reported) |" in card
+    assert "16 windows of 512 tokens.\n" in card
+    (metric,) = parse(card)[0]["model-index"][0]["results"][0]["metrics"]
+    assert (metric["value"], metric["args"]) == (13.024, {})

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -77,6 +78,36 @@ def test_verdicts_show_asked_and_measured_and_why_where_missed(page, check_golde
     check_golden("verdicts", console.file.getvalue())
 
 
+WAIVED = Verdict(
+    "KL p99",
+    "at most 0.4 nats",
+    "0.42 nats",
+    False,
+    "0.42 nats is more than 0.4 nats",
+    "Rare names only, see issue 12.",
+)
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_waived_threshold_is_shown_as_waived_with_the_reason_and_never_as_passed(width, page, check_golden):
+    console = page(width)
+    show_verdicts((*VERDICTS, WAIVED), console)
+    check_golden(f"verdicts-waived-{width}", console.file.getvalue())
+
+
+def test_the_summary_says_how_far_it_is_from_the_base_where_that_was_measured(page, check_golden):
+    console = page()
+    measured = {"divergence": (0.03121, 0.00113), "top1": (0.9412, 0.0026)}
+    show_summary(replace(SUMMARY, sample="Paris.", verdicts=(), **measured), console)
+    check_golden("summary-divergence", console.file.getvalue())
+
+
+def test_a_divergence_without_known_errors_has_no_more_digits_than_it_carries(page):
+    console = page()
+    show_summary(Summary("demo", divergence=(0.031214, None), top1=(0.94123, None)), console)
+    assert console.file.getvalue() == "demo\n\n  KL from base  0.0312 nats\n  top-1         94.1 % as the base\n"
+
+
 # What went wrong
 
 PROBLEMS = (
@@ -136,7 +167,7 @@ def test_nothing_that_is_shown_can_steer_a_terminal(text, pipe):
     show_error(PipelineError(text, hint=text), console)
     show_note(text, console)
     show_summary(
-        Summary(text, repository=text, sample=text, verdicts=(Verdict(text, text, text, False, text),)), console
+        Summary(text, repository=text, sample=text, verdicts=(Verdict(text, text, text, False, text, text),)), console
     )
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", console.file.getvalue())
 

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import ReleaseFileError, UsageError
+from pipeline.release.limits import Increase
 from pipeline.release.load import load_recipe, load_release
 from pipeline.release.recipe import Precision, Unquantized
 
@@ -40,7 +41,8 @@ def test_a_release_comes_with_its_recipe_and_the_defaults_of_what_was_left_out(r
     assert asked.name == "small"
     assert asked.release.base.revision == repository.commit
     assert (asked.release.hub, asked.release.target.shard_size) == ("huggingface", 5_000_000_000)
-    assert asked.release.thresholds.perplexity_increase == 0.1
+    assert asked.release.thresholds.perplexity_increase == Increase(0.1, "%")
+    assert (asked.release.thresholds.against, asked.release.waivers) == ("base", ())
     assert [str(rule) for rule in asked.recipe.rules] == ["`mlp`"]
     assert asked.recipe.otherwise == Precision(8)
 
@@ -295,3 +297,91 @@ def test_a_benchmark_is_measured_only_when_it_is_asked_for(repository):
     repository.release("small", repository.text.replace("  prompts:", "  speed: {trials: 3}\n  prompts:"))
     speed = load_release(repository.root, "small").release.evaluate.speed
     assert (speed.prompts, speed.generation, speed.trials) == ((1000, 5000, 10000, 20000), (500, 1000, 2000, 5000), 3)
+
+
+THRESHOLDS = "thresholds: {perplexity_increase: 10 %}"
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "place", "told"),
+    [
+        ("{perplexity_increase: 10}", "perplexity_increase", "must be an increase with its unit, such as `10 %`"),
+        ("{kl_mean: 5 %}", "kl_mean", "must be a number of nats, such as `0.05`, not '5 %'"),
+        ("{kl_p99: -1}", "kl_p99", "must be a number of nats"),
+        ("{kl_p99: .nan}", "kl_p99", "must be a number of nats"),
+        ("{top1: 0.9}", "top1", "must be a share with its percent sign"),
+        ("{top1: 101 %}", "top1", "must be a share of the tokens, at most 100 %"),
+        ("{memory: 400 GB}", "memory", "must be memory at a context, such as `400 GB at 128k`"),
+        ("{kl_men: 0.1}", "kl_men", "did you mean `kl_mean`?"),
+        ("{against: other}", "against", "says something about `perplexity_increase`, which is missing"),
+        (
+            "{perplexity_increase: 1 %, against: nowhere}",
+            "against",
+            "there is no releases/nowhere/release.yaml; there are: base",
+        ),
+        ("{perplexity_increase: 1 %, against: smaal}", "against", "did you mean `small`?"),
+        ("{perplexity_increase: 1 %, against: small}", "against", "a release cannot be held against itself"),
+    ],
+)
+def test_a_threshold_that_makes_no_sense_is_refused(thresholds, place, told, repository):
+    repository.release("small", repository.text.replace(THRESHOLDS, f"thresholds: {thresholds}"))
+    lines = [line for line in refusal(repository.root, "small").splitlines() if line.startswith("releases/")]
+    assert re.match(rf"releases/small/release.yaml:\d+:\d+: thresholds\.{place}: ", lines[0])
+    assert told in lines[0]
+
+
+def test_thresholds_are_read_in_the_units_of_what_they_limit(repository):
+    written = (
+        "{perplexity_increase: 2 errors, against: large, kl_mean: 0.05, kl_p99: 1, top1: 90 %, memory: 1 GB at 4k}"
+    )
+    repository.release("small", repository.text.replace(THRESHOLDS, f"thresholds: {written}"))
+    repository.release("large", repository.text)
+    found = load_release(repository.root, "small").release.thresholds
+    assert (found.perplexity_increase, found.against) == (Increase(2, "errors"), "large")
+    assert (found.kl_mean, found.kl_p99, found.top1) == (0.05, 1.0, 0.9)
+    assert (found.memory.nbytes, found.memory.context) == (10**9, 4096)
+
+
+@pytest.mark.parametrize(
+    ("waivers", "path", "told"),
+    [
+        (
+            "{threshold: kl_mean, why: Because.}",
+            "waivers[0].threshold",
+            "`kl_mean` is not asked for: there is nothing to waive",
+        ),
+        ("{threshold: serving, why: Because.}", "waivers[0].threshold", "`serving` is not asked for"),
+        ("{threshold: generation}", "waivers[0].why", "is missing"),
+        ("{threshold: generation, why: ''}", "waivers[0].why", "must not be empty"),
+        ("{threshold: perplexity, why: Because.}", "waivers[0].threshold", "; did you mean `perplexity_increase`?"),
+        ("{threshold: against, why: Because.}", "waivers[0].threshold", "must be `perplexity_increase`, `kl_mean`"),
+        (
+            "{threshold: generation, why: Because.}, {threshold: generation, why: Once more.}",
+            "waivers[1].threshold",
+            "`generation` is waived twice",
+        ),
+    ],
+)
+def test_a_waiver_names_a_threshold_that_is_asked_for_and_says_why(waivers, path, told, repository):
+    repository.release("small", f"{repository.text}waivers: [{waivers}]\n")
+    (line,) = [line for line in refusal(repository.root, "small").splitlines() if line.startswith("releases/")]
+    assert re.match(rf"releases/small/release.yaml:\d+:\d+: {re.escape(path)}: ", line)
+    assert told in line
+
+
+def test_a_waiver_is_wrong_at_its_line_and_column_beside_other_mistakes(repository):
+    text = repository.text.replace("title:", "titel:") + "waivers:\n  - threshold: top1\n    why: Because.\n"
+    repository.release("small", text)
+    told = refusal(repository.root, "small")
+    line = text.splitlines().index("  - threshold: top1") + 1
+    assert "release.yaml:1:1: titel:" in told
+    assert f"release.yaml:{line}:16: waivers[0].threshold: `top1` is not asked for" in told
+
+
+def test_a_threshold_that_is_switched_off_cannot_be_waived(repository):
+    off = repository.text.replace("10 %}", "10 %, generation: false}")
+    waivers = "waivers: [{threshold: generation, why: Because.}]\n"
+    repository.release("small", off + waivers)
+    assert "`generation` is not asked for" in refusal(repository.root, "small")
+    repository.release("small", repository.text + waivers)
+    assert load_release(repository.root, "small").release.waivers[0].why == "Because."

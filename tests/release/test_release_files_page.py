@@ -26,6 +26,7 @@ SECTIONS = {
     "`evaluate.text`": schema.EvaluationText,
     "`evaluate.speed`": schema.Speed,
     "`thresholds`": schema.Thresholds,
+    "`waivers`": schema.Waiver,
     "Recipe": schema.WrittenRecipe,
     "`rules`": schema.WrittenRule,
     "`otherwise`": schema.Fallback,

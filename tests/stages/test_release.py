@@ -220,6 +220,25 @@ def test_a_refused_release_publishes_nothing(copy):
     assert not (copy.root / "releases/demo-refused/README.md").exists()
 
 
+def test_a_changed_threshold_is_judged_again_without_measuring(copy):
+    copy.edit("demo", "perplexity_increase: 10 %", "perplexity_increase: 0 %")
+    code, said = copy.run("release", "demo")
+    assert code == 3, said
+    assert re.search(r"miss +perplexity increase +at most 0 % over the base +\+[0-9.]+ %", said), said
+    assert re.findall(r"^(\S+/\S+): .* in ", said, re.MULTILINE) == [], "nothing is measured or made again"
+    before = tree(copy.hub)
+    path = copy.root / "releases/demo/release.yaml"
+    path.write_text(
+        f"{path.read_text()}\nwaivers: [{{threshold: perplexity_increase, why: A rehearsal may be bad.}}]\n"
+    )
+    code, said = copy.run("release", "demo", "--until", "render")
+    assert code == 0, said
+    assert re.search(r"waived +perplexity increase", said), said
+    assert set(re.findall(r"^(\S+/\S+): .* in ", said, re.MULTILINE)) <= {"validate/thresholds", "render/card"}
+    assert "A rehearsal may be bad." in (copy.root / "releases/demo/README.md").read_text()
+    assert tree(copy.hub) == before
+
+
 def test_killed_at_ten_random_moments_the_same_command_ends_with_the_same_release(repository, released, seeded_hub):
     repository.start_from(seeded_hub)
     repository.edit("demo", "windows: 16", "windows: 2")

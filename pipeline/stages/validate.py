@@ -158,12 +158,11 @@ def _speed(job: Job, name: str, length: Length) -> Task:
     trials, output = asked.trials if asked else 0, _timed(name)
 
     def run(step: Step) -> Mapping[str, Json]:
-        from pipeline.evaluate.benchmark import vocabulary
-        from pipeline.evaluate.forward import load
+        from pipeline.evaluate.benchmark import open_resident, vocabulary
         from pipeline.evaluate.measurement import speed_measurement
 
         folder, weights = _weights(job, step, "quantized")
-        loaded = load(folder, trust_remote_code=job.release.base.trust_remote_code)
+        loaded = open_resident(folder, trust_remote_code=job.release.base.trust_remote_code)
         known = vocabulary(json.loads(job.layout.config))
         measurement = speed_measurement(
             loaded, length, known, trials, subject="quantized", weights=weights, advance=step.advance

@@ -206,13 +206,16 @@ def _read(path: Path) -> dict[str, Any]:
 
 def compute_of(model: Model) -> Compute:
     """What a model computes with here, once it is prepared."""
-    device = str(mx.device_info().get("device_name", "unknown"))
-    if _on_cpu():
-        return Compute("cpu", "float32", device)
     # Activations have the dtype of the norms, and of the scales except in the packed modes.
     floating = [array.dtype for array in arrays(model) if mx.issubdtype(array.dtype, mx.floating)]
     dtype = str(max(floating, key=floating.count)).removeprefix("mlx.core.") if floating else "unknown"
-    return Compute("metal" if mx.metal.is_available() else "cuda", dtype, device)
+    return here("float32" if _on_cpu() else dtype)
+
+
+def here(dtype: str) -> Compute:
+    """What mlx computes with on this machine."""
+    device = str(mx.device_info().get("device_name", "unknown"))
+    return Compute("cpu" if _on_cpu() else "metal" if mx.metal.is_available() else "cuda", dtype, device)
 
 
 def _on_cpu() -> bool:

@@ -15,6 +15,7 @@ from pipeline import provenance
 from pipeline.evaluate import benchmark
 from pipeline.evaluate.dataset import Sample
 from pipeline.evaluate.divergence import summary
+from pipeline.evaluate.forward import here
 from pipeline.evaluate.generation import generate
 from pipeline.evaluate.lengths import SHORT_PROMPT
 from pipeline.evaluate.perplexity import summary as perplexity
@@ -83,6 +84,13 @@ def save_losses(path: Path, found: Found) -> None:
         token_ids=np.array(found.token_ids),
     )
     write_atomically(path, content.getvalue())
+
+
+def weight_error_measurement(errors: Mapping[str, float], baseline: Mapping[str, Json], weights: str) -> Measurement:
+    """errors: relative, by tensor class, and of all quantized weights together as ""."""
+    values: dict[str, Json] = {"all": errors[""], "classes": {name: error for name, error in errors.items() if name}}
+    settings: dict[str, Json] = {"baseline": dict(baseline)}
+    return _measurement("weight_error", values, settings, subject="quantized", weights=weights, compute=here("float32"))
 
 
 def generation_measurement(

@@ -12,6 +12,7 @@ from pipeline.release.proposal import propose, shares
 from pipeline.release.recipe import Precision, Unquantized, assign
 from pipeline.release.solve import Choice, Unit, solve
 from pipeline.stages import download
+from pipeline.stages.job import DISTORTION
 from pipeline.weights.base import weight_files
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from pipeline.weights.base import BaseModel
     from pipeline.weights.layout import Layout, Piece
 
-MEASURED = "distortion.json"
 _SHARD = 5_000_000_000
 _DTYPES: Mapping[str, Dtype] = {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}
 
@@ -126,9 +126,9 @@ def _errors(
     """By module and precision; leaving a module unquantized loses nothing."""
     from pipeline.weights.distortion import Measured, measure
 
-    measured = Measured(workspace.root / MEASURED, plain.base.repo, plain.base.revision)
+    measured = Measured(workspace.root / DISTORTION, plain.base.repo, plain.base.revision)
     wanted = {path: [one for one in every if isinstance(one, Precision)] for path, every in considered.items()}
-    missing = {path for path, every in wanted.items() if measured.missing(path, every)}
+    missing = {path for path, every in wanted.items() if every and not measured.knows(path, every)}
     if missing:
         folder = _folder(plain.base, workspace)
         weights = (p.elements for p in _pieces(plain) if p.module in missing and p.parameter.endswith(".weight"))

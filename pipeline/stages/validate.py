@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, cast
 
 from pipeline.engine.task import Lane, Task
 from pipeline.errors import ThresholdsMissed
-from pipeline.evaluate.lengths import SHORT_PROMPT
 from pipeline.evidence import Evidence, Measurement, dump
 from pipeline.lock import LockedWaiver
 from pipeline.manifest import File, Manifest, write_atomically
 from pipeline.release import losses
 from pipeline.release.judge import judge
+from pipeline.release.recipe import Precision
 from pipeline.stages import download, quantize, speed, text
 from pipeline.stages.happened import change_from, digest
+from pipeline.stages.job import DISTORTION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
 
     from pipeline.engine.task import Step
     from pipeline.engine.workspace import Record
-    from pipeline.evaluate.lengths import Length
     from pipeline.evaluate.quality import Examined
     from pipeline.evidence import Subject
     from pipeline.manifest import Json
@@ -33,35 +34,39 @@ if TYPE_CHECKING:
 LANE = Lane("validate", "lets the model speak and measures its perplexity, for nothing is published untested", 1, "tok")
 STATES: dict[Subject, str] = {"base": "validate/layers-base", "quantized": "validate/layers"}
 QUALITY = "validate/quality"
+WEIGHT_ERROR = "validate/weight-error"
 GENERATION = "validate/generation"
 JUDGE = "validate/thresholds"
-MEASURES = (QUALITY, GENERATION)
+MEASURES = (QUALITY, WEIGHT_ERROR, GENERATION)
 _EVIDENCE = {
     QUALITY: tuple(f"evidence/{name}.json" for name in ("perplexity-base", "perplexity", "divergence")),
+    WEIGHT_ERROR: ("evidence/weight-error.json",),
     GENERATION: ("evidence/generation.json",),
 }
 _STATES = "states"
+_BYTES = 2  # of a weight that is looked at, for the rate beside that of the quantizing
 
 
 def tasks(job: Job) -> list[Task]:
-    timed = [_speed(job, name, length) for name, length in speed.lengths(job).items()]
-    return [_layers(job, "base"), _generation(job), _layers(job, "quantized"), _quality(job), *timed, _judge(job)]
+    measuring = [_layers(job, "base"), _weight_error(job), _generation(job), _layers(job, "quantized"), _quality(job)]
+    timed = speed.tasks(job, LANE, lambda step: _weights(job, step, "quantized"))
+    return [*measuring, *timed, _judge(job)]
 
 
 def measures(job: Job) -> tuple[str, ...]:
     """The tasks that measure."""
-    return (*MEASURES, *speed.lengths(job))
+    return (*MEASURES, *speed.names(job))
 
 
 def evidence(job: Job) -> Evidence:
-    """What the measuring tasks found."""
-    timed = speed.gathered(_found(job, _timed(task)) for task in speed.lengths(job))
-    return Evidence((*_judged(job).measurements, *timed))
+    """What the measuring tasks found; how fast the result is, which no threshold is about, as far as that is known."""
+    rows = (json.loads(job.workspace.path(output).read_text()) for task in MEASURES for output in _EVIDENCE[task])
+    return Evidence((*(Measurement(**row) for row in rows), *speed.measurements(job)))
 
 
 def verdicts(job: Job) -> tuple[Verdict, ...]:
     """Asked and measured, threshold by threshold; judging measures nothing, so it can be done again at any time."""
-    found, thresholds = _judged(job), job.release.thresholds
+    found, thresholds = evidence(job), job.release.thresholds
     earlier = change_from(job.folders, thresholds.against, job.name, found) if thresholds.against != "base" else None
     return judge(thresholds, found, footprint=job.layout, earlier=earlier, waivers=job.release.waivers)
 
@@ -70,20 +75,6 @@ def waived(record: Record) -> tuple[LockedWaiver, ...]:
     """The thresholds that were missed and waived, from the record of judging."""
     rows = cast("Sequence[Mapping[str, str]]", record.values.get("waived", ()))
     return tuple(LockedWaiver(**row) for row in rows)
-
-
-def _judged(job: Job) -> Evidence:
-    """What thresholds are about. How fast the result is may still be measured, for that takes long."""
-    return Evidence(tuple(_found(job, output) for task in MEASURES for output in _EVIDENCE[task]))
-
-
-def _found(job: Job, output: str) -> Measurement:
-    return Measurement(**json.loads(job.workspace.path(output).read_text()))
-
-
-def _timed(task: str) -> str:
-    """Where a task of `speed.lengths` leaves its figure."""
-    return f"evidence/{task.removeprefix('validate/')}.json"
 
 
 def _layers(job: Job, subject: Subject) -> Task:
@@ -103,7 +94,6 @@ def _layers(job: Job, subject: Subject) -> Task:
 
 
 def _quality(job: Job) -> Task:
-    baseline: dict[str, Json] = {"repo": job.release.base.repo, "revision": job.release.base.revision}
     outputs = (*_EVIDENCE[QUALITY], losses.FILE)
 
     def run(step: Step) -> Mapping[str, Json]:
@@ -112,7 +102,7 @@ def _quality(job: Job) -> Task:
 
         models = _examined(job, step, "base"), _examined(job, step, "quantized")
         found = compare(*models, text.read(job, step), step.advance)
-        measured = quality_measurements(found, text.source(job), baseline)
+        measured = quality_measurements(found, text.source(job), _baseline(job))
         for output, measurement in zip(_EVIDENCE[QUALITY], measured, strict=True):
             write_atomically(step.path(output), dump(asdict(measurement)))
         save_losses(step.path(losses.FILE), found)
@@ -121,6 +111,39 @@ def _quality(job: Job) -> Task:
     folders = (*_folder_tasks(job, "base"), *_folder_tasks(job, "quantized"))
     needs = (*STATES.values(), *folders, *text.needs(job))
     return Task(QUALITY, LANE, run, needs, text.settings(job), outputs, text.predictions(job))
+
+
+def _weight_error(job: Job) -> Task:
+    """How far the weights moved: nothing computes with them, so this is known whatever the text and the machine. It
+    runs beside the quantizing, whose work it repeats.
+    """
+    settings: dict[str, Json] = {path: str(one) for path, one in job.assignment.precisions.items()}
+    (output,) = _EVIDENCE[WEIGHT_ERROR]
+
+    def run(step: Step) -> Mapping[str, Json]:
+        from pipeline.evaluate.measurement import weight_error_measurement
+        from pipeline.weights.distortion import Measured, by_class, measure
+        from pipeline.weights.layout import layout
+
+        measured = Measured(job.workspace.path(DISTORTION), job.base.repo, job.base.revision)
+        decisions = job.assignment.precisions
+        wanted = {path: (one,) for path, one in decisions.items() if isinstance(one, Precision)}
+        plain = layout(job.base, {}, job.release.target.shard_size)
+        measure(plain, step.path(download.BASE), wanted, measured, advance=lambda count: step.advance(count * _BYTES))
+        _, weights = _weights(job, step, "quantized")
+        measurement = weight_error_measurement(by_class(decisions, measured), _baseline(job), weights)
+        write_atomically(step.path(output), dump(asdict(measurement)))
+        return {}
+
+    needs = (*_folder_tasks(job, "base"), *_folder_tasks(job, "quantized"))
+    work = _BYTES * sum(
+        math.prod(one.module.shape) for one in job.assignment.modules if isinstance(one.precision, Precision)
+    )
+    return Task(WEIGHT_ERROR, quantize.LANE, run, needs, settings, (output,), work)
+
+
+def _baseline(job: Job) -> dict[str, Json]:
+    return {"repo": job.release.base.repo, "revision": job.release.base.revision}
 
 
 def _examined(job: Job, step: Step, subject: Subject) -> Examined:
@@ -151,27 +174,6 @@ def _generation(job: Job) -> Task:
 
     work = len(asked.prompts) * asked.max_tokens
     return Task(GENERATION, LANE, run, _folder_tasks(job, "quantized"), settings, (output,), work)
-
-
-def _speed(job: Job, name: str, length: Length) -> Task:
-    asked = job.release.evaluate.speed
-    trials, output = asked.trials if asked else 0, _timed(name)
-
-    def run(step: Step) -> Mapping[str, Json]:
-        from pipeline.evaluate.benchmark import open_resident, vocabulary
-        from pipeline.evaluate.measurement import speed_measurement
-
-        folder, weights = _weights(job, step, "quantized")
-        loaded = open_resident(folder, trust_remote_code=job.release.base.trust_remote_code)
-        known = vocabulary(json.loads(job.layout.config))
-        measurement = speed_measurement(
-            loaded, length, known, trials, subject="quantized", weights=weights, advance=step.advance
-        )
-        write_atomically(step.path(output), dump(asdict(measurement)))
-        return {}
-
-    settings: dict[str, Json] = {"trials": trials, "prompt_of_generation": SHORT_PROMPT}
-    return Task(name, LANE, run, _folder_tasks(job, "quantized"), settings, (output,), length.work(trials))
 
 
 def _folder_tasks(job: Job, subject: Subject) -> tuple[str, ...]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -15,10 +16,11 @@ import numpy as np
 
 from pipeline.errors import BaseModelError
 from pipeline.manifest import write_atomically
+from pipeline.release.layers import layer_class
 from pipeline.release.recipe import Precision
 from pipeline.weights.architecture import MX
 from pipeline.weights.boxes import cut
-from pipeline.weights.quantizer import in_order, kept_graphs, parts
+from pipeline.weights.quantizer import in_order, kept_graphs, parts, quantized
 from pipeline.weights.slabs import slab_elements
 from pipeline.weights.source import open_base
 
@@ -36,7 +38,7 @@ _AHEAD = 4  # slabs queued for each thread
 
 
 class Measured:
-    """The relative squared errors of one base model, ||W - Q(W)||² / ||W||², kept in one file.
+    """The relative squared errors of one base model, ||W - Q(W)||² / ||W||², and every ||W||², kept in one file.
 
     A file of another base, or one that is damaged, counts as empty and is replaced.
     """
@@ -44,28 +46,39 @@ class Measured:
     def __init__(self, path: Path, repo: str, revision: str) -> None:
         self._path = path
         self._head = {"repo": repo, "revision": revision}
-        self._errors = self._read()
+        self._errors: dict[str, dict[str, float]] = {}
+        self._squares: dict[str, float] = {}
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+            self._read()
 
-    def _read(self) -> dict[str, dict[str, float]]:
-        try:
-            content = json.loads(self._path.read_text())
-            if {key: content.pop(key) for key in self._head} == self._head:
-                return {path: {str(k): float(v) for k, v in row.items()} for path, row in content["errors"].items()}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return {}
-        return {}
+    def _read(self) -> None:
+        content = json.loads(self._path.read_text())
+        if {key: content.pop(key) for key in self._head} == self._head:
+            squares = {str(path): float(value) for path, value in content["squares"].items()}
+            self._errors = {path: {str(k): float(v) for k, v in row.items()} for path, row in content["errors"].items()}
+            self._squares = squares
 
     def error(self, module: str, precision: Precision) -> float:
         return self._errors[module][str(precision)]
 
+    def squares(self, module: str) -> float:
+        """||W||²"""
+        return self._squares[module]
+
+    def knows(self, module: str, wanted: Sequence[Precision]) -> bool:
+        return module in self._squares and not self.missing(module, wanted)
+
     def missing(self, module: str, wanted: Sequence[Precision]) -> tuple[Precision, ...]:
         return tuple(precision for precision in wanted if str(precision) not in self._errors.get(module, {}))
 
-    def add(self, module: str, errors: Mapping[Precision, float]) -> None:
+    def add(self, module: str, errors: Mapping[Precision, float], squares: float | None = None) -> None:
         self._errors.setdefault(module, {}).update((str(precision), error) for precision, error in errors.items())
+        if squares is not None:
+            self._squares[module] = squares
 
     def save(self) -> None:
-        write_atomically(self._path, json.dumps({**self._head, "errors": self._errors}) + "\n")
+        content = {**self._head, "errors": self._errors, "squares": self._squares}
+        write_atomically(self._path, json.dumps(content) + "\n")
 
 
 def measure(
@@ -87,7 +100,9 @@ def measure(
             graphs = layout.graphs(shard) if layout.source.packings else {}
             tasks: dict[str, tuple[Precision, ...]] = {}
             for piece in shard.pieces:
-                if piece.parameter.endswith(".weight") and (left := measured.missing(piece.module, _of(piece, wanted))):
+                asked = _of(piece, wanted)
+                if asked and piece.parameter.endswith(".weight") and not measured.knows(piece.module, asked):
+                    left = measured.missing(piece.module, asked)
                     kept = [one for one in left if _is_kept(layout, piece, one, graphs.get(piece.parameter))]
                     measured.add(piece.module, dict.fromkeys(kept, 0.0))
                     tasks[piece.parameter] = tuple(one for one in left if one not in kept)
@@ -95,9 +110,24 @@ def measure(
                 continue
             with open_base(layout.base, layout.source, folder, layout.needs(shard)) as read:
                 wholes = (one for one in parts(layout, shard, folder, read) if one[0].parameter in tasks)
-                for piece, errors in _measure(wholes, tasks, pool, _AHEAD * threads, advance):
-                    measured.add(piece.module, errors)
+                for piece, errors, squares in _measure(wholes, tasks, pool, _AHEAD * threads, advance):
+                    measured.add(piece.module, errors, squares)
             measured.save()
+
+
+def by_class(decisions: Mapping[str, Decision], measured: Measured) -> dict[str, float]:
+    """The relative error of every tensor class that is quantized, and of all of them together as "": of all its weights
+    as one vector, ||W - Q(W)|| / ||W||.
+    """
+    lost: dict[str, float] = defaultdict(float)
+    whole: dict[str, float] = defaultdict(float)
+    for path, decision in decisions.items():
+        if isinstance(decision, Precision):
+            squares = measured.squares(path)
+            for name in (layer_class(path), ""):
+                lost[name] += squares * measured.error(path, decision)
+                whole[name] += squares
+    return {name: math.sqrt(lost[name] / squares) if squares else 0.0 for name, squares in whole.items()}
 
 
 def nbytes(shape: Shape, dtype: str, decision: Decision) -> int:
@@ -126,7 +156,7 @@ def _measure(
     pool: ThreadPoolExecutor,
     ahead: int,
     advance: Callable[[int], None] | None,
-) -> Iterator[tuple[Piece, dict[Precision, float]]]:
+) -> Iterator[tuple[Piece, dict[Precision, float], float]]:
     """Each piece when its last slab is done."""
     work = (
         partial(_of_slab, piece, box, part, tasks[piece.parameter])
@@ -147,7 +177,7 @@ def _measure(
                 raise BaseModelError(
                     f"{name} holds values that are not finite", hint="The base model is damaged; no recipe can mend it."
                 )
-            yield piece, {p: one / whole if whole else 0.0 for p, one in zip(tasks[name], lost, strict=True)}
+            yield piece, {p: one / whole if whole else 0.0 for p, one in zip(tasks[name], lost, strict=True)}, whole
 
 
 def _of_slab(
@@ -158,9 +188,9 @@ def _of_slab(
     exact = weight.astype(mx.float32)
     sums = [mx.sum(mx.square(exact))]
     for precision in precisions:
-        arguments = (precision.group_size, precision.bits, precision.mode)
-        codes, scales, *biases = mx.quantize(weight, *arguments)
-        again = mx.dequantize(codes, scales, biases[0] if biases else None, *arguments)
+        codes, scales, *biases = quantized(weight, precision)
+        form = (precision.group_size, precision.bits, precision.mode)
+        again = mx.dequantize(codes, scales, biases[0] if biases else None, *form)
         sums.append(mx.sum(mx.square(exact - again.astype(mx.float32))))
         mx.eval(sums)  # one precision after the other, so that only one is in memory
     values = np.array(mx.stack(sums))

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from pipeline.release.recipe import Precision
     from pipeline.weights.boxes import Box
     from pipeline.weights.headers import Tensor
     from pipeline.weights.layout import Layout, Piece, Shard
@@ -138,11 +139,14 @@ def _part_of(array: mx.array, box: Box) -> mx.array:
 
 def _quantized(piece: Piece, part: Callable[[Box], mx.array], box: Box) -> Sequence[mx.array]:
     array = part(box).astype(MX[piece.dtype])
-    if precision := piece.precision:
-        if precision.method == "search":
-            return search(array, precision.group_size, precision.bits)
-        return mx.quantize(array, precision.group_size, precision.bits, precision.mode)
-    return (array,)
+    return quantized(array, piece.precision) if piece.precision else (array,)
+
+
+def quantized(array: mx.array, precision: Precision) -> Sequence[mx.array]:
+    """Codes, scales and, in mode affine, biases."""
+    if precision.method == "search":
+        return search(array, precision.group_size, precision.bits)
+    return mx.quantize(array, precision.group_size, precision.bits, precision.mode)
 
 
 def _as_stored(piece: Piece, nodes: Sequence[Node], read: Read, box: Box) -> Sequence[mx.array]:

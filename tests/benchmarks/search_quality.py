@@ -101,13 +101,13 @@ def _inputs(asked: argparse.Namespace, folder: Path) -> tuple[Path, str]:
 
 
 def _row(base: Path, text: str, windows: int, target: Path, precision: Precision) -> Row:
-    seconds = _quantize(base, target, precision)
+    seconds, _ = quantize(base, target, precision)
     error, quality = _error(base, target, precision), _perplexity(target, text, windows)
     return Row(precision.bits, precision.group_size, precision.method, error, *quality, seconds)
 
 
-def _quantize(base: Path, target: Path, precision: Precision) -> float:
-    """Every module of the model, and the files around the weights; returns the seconds that the weights took."""
+def quantize(base: Path, target: Path, precision: Precision) -> tuple[float, float]:
+    """Every module of the model, and the files around the weights: seconds that the weights took, bits per weight."""
     from pipeline.weights.architecture import modules
     from pipeline.weights.layout import layout
     from pipeline.weights.quantizer import write_shard
@@ -123,7 +123,7 @@ def _quantize(base: Path, target: Path, precision: Precision) -> float:
     for file in side_files(model.files):
         (target / file.path).write_bytes((base / file.path).read_bytes())
     write_texts(planned, target)
-    return seconds
+    return seconds, planned.bits_per_weight
 
 
 def _error(base: Path, target: Path, precision: Precision) -> float:

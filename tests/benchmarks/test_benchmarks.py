@@ -69,3 +69,18 @@ def test_the_error_and_the_perplexity_of_a_search_are_measured(script, smollm2_b
     ]
     assert 0.001 < rows[2].error < rows[1].error < 0.01
     assert "| 8 | 64 | 0." in benchmark.markdown(rows)
+
+
+def test_the_ladder_is_measured_and_its_order_is_checked(script, smollm2_base, tmp_path, monkeypatch):
+    script("search_quality")
+    benchmark = script("ladder")
+    monkeypatch.setattr(benchmark, "BITS", (8, 2))
+    monkeypatch.setattr(benchmark, "CHECKED", 4)
+    text = "The quick brown fox jumps over the lazy dog, and nobody knows why it should. " * 8
+    rows = list(benchmark.measure("dense", smollm2_base, tmp_path, text, windows=2, window=40))
+    assert [row.bits for row in rows] == [16, 8, 2]
+    assert rows[0].kl_mean == 0
+    assert all(abs(row.theirs) < 1e-4 for row in rows)
+    assert benchmark.falls(rows, "dense")
+    assert not benchmark.falls([rows[0], *reversed(rows[1:])], "dense")
+    assert benchmark.markdown(rows).count("| dense |") == 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import mlx.core as mx
 import pytest
@@ -11,7 +12,7 @@ from mlx.utils import tree_flatten
 from pipeline.errors import BaseModelError
 from pipeline.release.recipe import Precision, Unquantized
 from pipeline.weights.architecture import modules
-from pipeline.weights.distortion import Measured, measure, nbytes
+from pipeline.weights.distortion import Measured, by_class, measure, nbytes
 from pipeline.weights.layout import layout
 
 PRECISIONS = [Precision(2), Precision(4, 32), Precision(8), Precision(4, 32, "mxfp4")]
@@ -71,6 +72,43 @@ def test_what_is_measured_is_kept_and_only_the_rest_is_read_again(tiny, read_fol
     assert more == seen
     content = json.loads((tmp_path / "distortion.json").read_text())
     assert set(content["errors"]["lm_head"]) == {"2 bit g64", "4 bit g64", "8 bit g64"}
+
+
+def test_a_file_without_the_size_of_the_weights_is_completed(tiny, read_folder, tmp_path):
+    folder = tiny("llama")
+    base = read_folder(folder)
+    first, seen = measured_of(folder, base, tmp_path, [Precision(4)])
+    path = tmp_path / "distortion.json"
+    content = json.loads(path.read_text())
+    del content["squares"]["lm_head"]
+    path.write_text(json.dumps(content))
+    second, again = measured_of(folder, base, tmp_path, [Precision(4)])
+    assert 0 < again < seen
+    assert second.squares("lm_head") == first.squares("lm_head")
+
+
+def test_a_search_loses_less_than_plain_rounding(tiny, read_folder, tmp_path):
+    folder = tiny("llama")
+    precisions = [Precision(3), Precision(3, method="search")]
+    measured, _ = measured_of(folder, read_folder(folder), tmp_path, precisions)
+    plain, searched = (measured.error("lm_head", precision) for precision in precisions)
+    assert 0.5 * plain < searched < 0.95 * plain
+
+
+def test_a_class_is_one_vector_of_all_its_weights(tiny, read_folder, tmp_path):
+    folder = tiny("llama")
+    base = read_folder(folder)
+    weights = mx.load(str(folder / "model.safetensors"))
+    measured, _ = measured_of(folder, base, tmp_path, [Precision(2), Precision(8)])
+    few, many = "model.layers.0.mlp.down_proj", "model.layers.1.mlp.down_proj"
+    decisions = {few: Precision(2), many: Precision(8), "lm_head": Unquantized("bfloat16")}
+    lost = whole = 0.0
+    for path, precision in ((few, Precision(2)), (many, Precision(8))):
+        size = mx.sum(mx.square(weights[f"{path}.weight"].astype(mx.float32))).item()
+        lost += size * whole_error(weights[f"{path}.weight"], precision)
+        whole += size
+    expected = pytest.approx(math.sqrt(lost / whole), rel=1e-4)
+    assert by_class(decisions, measured) == {"mlp.down_proj": expected, "": expected}
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"repo": "someone/model", "revision": "other", "errors": {}}'])

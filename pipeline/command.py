@@ -19,7 +19,7 @@ from pipeline.release.compare import compare
 from pipeline.release.find import check_release, find_root, release_file
 from pipeline.release.load import load_release
 from pipeline.release.written import parse_size, parse_tokens
-from pipeline.stages import quantize, render, text, upload, validate
+from pipeline.stages import measuring, quantize, render, text, upload, validate
 from pipeline.stages.fit import check_fit
 from pipeline.stages.happened import side
 from pipeline.stages.job import Folders, Job, open_job
@@ -174,7 +174,7 @@ def _summary(job: Job, until: str | None) -> console.Summary:
             bits_per_weight=job.layout.bits_per_weight,
         )
     if reached >= stages.NAMES.index(validate.LANE.name):
-        found = quality.read(validate.evidence(job))
+        found = quality.read(measuring.evidence(job))
         made = replace(
             made,
             perplexity=(found.quantized.value, found.quantized.error) if found.quantized else None,

@@ -48,6 +48,10 @@ class Unmeasurable(ThresholdsMissed):
     """What the result computes is no number: it is not good enough, whatever was asked."""
 
 
+class NotServed(ThresholdsMissed):
+    """`mlx_lm.server`, which the card tells people to run, does not run with the result."""
+
+
 class HubError(PipelineError):
     """The Hub gave no good answer; asking again later may help, and the same command resumes.
 

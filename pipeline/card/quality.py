@@ -74,19 +74,33 @@ class WeightErrors:
 
 @dataclass(frozen=True)
 class Answer:
-    """One prompt and what the model made of it; `stopped` means that it ended by itself."""
+    """One prompt and what the model made of it; stopped: it ended by itself; sampled: it was drawn at random."""
 
     prompt: str
     text: str
     tokens: int
     stopped: bool
     problems: tuple[str, ...]
+    sampled: bool
 
 
 @dataclass(frozen=True)
 class Generation:
+    """expected: how many prompts say what the answer has to contain; sampling: temperature, top_p and seed, if any.
+
+    conversations: on which kinds of them the chat template was tried; template_problems: what is wrong with it.
+    """
+
     answers: tuple[Answer, ...]
     passed: bool
+    expected: int
+    sampling: Mapping[str, float]
+    conversations: tuple[str, ...]
+    template_problems: tuple[str, ...]
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(answer.prompt for answer in self.answers))
 
     @property
     def good(self) -> tuple[Answer, ...]:
@@ -96,6 +110,16 @@ class Generation:
     def sample(self) -> Answer:
         """The answer to show: the first without a fault, or else the first."""
         return (self.good or self.answers)[0]
+
+
+@dataclass(frozen=True)
+class Serving:
+    """command: the line that was run, but for the folder and the port; dtype: where not in that of the files."""
+
+    command: str
+    dtype: str
+    passed: bool
+    problems: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -113,6 +137,7 @@ class Quality:
     divergence: Divergence | None
     weight_errors: WeightErrors | None
     generation: Generation | None
+    serving: Serving | None
 
     @property
     def reported(self) -> bool:
@@ -131,6 +156,7 @@ def read(evidence: Evidence) -> Quality:
         divergence=_divergence(evidence.find("divergence", "quantized"), quantized),
         weight_errors=_weight_errors(evidence.find("weight_error", "quantized")),
         generation=_generation(evidence.find("generation", "quantized")),
+        serving=_serving(evidence.find("serving", "quantized")),
     )
 
 
@@ -187,7 +213,27 @@ def _generation(measurement: Measurement | None) -> Generation | None:
         return None
     values = cast("Mapping[str, Any]", measurement.values)
     answers = tuple(
-        Answer(row["prompt"], row["text"], row["tokens"], row["stopped"], tuple(row["problems"]))
+        Answer(
+            row["prompt"], row["text"], row["tokens"], row["stopped"], tuple(row["problems"]), row.get("sampled", False)
+        )
         for row in values["transcripts"]
     )
-    return Generation(answers, bool(values["passed"]))
+    settings = cast("Mapping[str, Any]", measurement.settings)
+    sampling, prompts = settings.get("sampling"), settings.get("prompts", ())
+    templates = values.get("templates", ())
+    return Generation(
+        answers,
+        bool(values["passed"]),
+        sum(isinstance(prompt, dict) and "expect" in prompt for prompt in prompts),
+        sampling if isinstance(sampling, dict) else {},
+        tuple(row["conversation"] for row in templates),
+        tuple(problem for row in templates for problem in row["problems"]),
+    )
+
+
+def _serving(measurement: Measurement | None) -> Serving | None:
+    if measurement is None:
+        return None
+    values = cast("Mapping[str, Any]", measurement.values)
+    dtype = str(measurement.settings.get("dtype", ""))
+    return Serving(str(values["command"]), dtype, bool(values["passed"]), tuple(values["problems"]))

@@ -7,6 +7,7 @@ the published commit, times and durations stay out of the card.
 from __future__ import annotations
 
 import re
+import shlex
 from typing import TYPE_CHECKING
 
 from pipeline.card import escape, figures, front_matter, quality, speed, templates
@@ -14,6 +15,7 @@ from pipeline.card.escape import Markdown
 from pipeline.card.hub_fields import hub_fields, license_file
 from pipeline.card.licenses import LICENSES
 from pipeline.card.templates import template_folder
+from pipeline.release.server_command import server_command
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -64,6 +66,7 @@ def _values(release: Release, recipe: Recipe, lock: Lock, found: Quality, timed:
     """What templates may name. Strings that are not `Markdown` are escaped where they are used."""
     local = release.hub == "local"
     trust = release.base.trust_remote_code
+    server = server_command(release.target.repo, trust_remote_code=trust)
     return {
         "release": release,
         "recipe": recipe,
@@ -73,8 +76,10 @@ def _values(release: Release, recipe: Recipe, lock: Lock, found: Quality, timed:
         "local": local,
         "endpoint": LOCAL_ENDPOINT,
         "repository": release.target.repo,
-        "question": found.generation.sample.prompt if found.generation else release.evaluate.prompts[0],
+        "question": found.generation.sample.prompt if found.generation else release.evaluate.prompts[0].ask,
         "tokenizer_packages": _tokenizer_packages(lock),
+        "server_command": Markdown(" ".join(escape.shell(word) for word in server)),
+        "served": found.serving if found.serving and found.serving.command == shlex.join(server) else None,
         "trust_flag": Markdown(" --trust-remote-code" if trust else ""),
         "trust_argument": Markdown(', tokenizer_config={"trust_remote_code": True}' if trust else ""),
         "base_place": _place(local, release.base.repo, release.base.revision),

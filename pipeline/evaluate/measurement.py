@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import io
+import shlex
 from dataclasses import asdict
 from datetime import UTC, datetime
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipeline import provenance
-from pipeline.evaluate import benchmark
+from pipeline.evaluate import benchmark, serving
 from pipeline.evaluate.dataset import Sample
 from pipeline.evaluate.divergence import summary
 from pipeline.evaluate.forward import here
@@ -21,6 +21,7 @@ from pipeline.evaluate.lengths import SHORT_PROMPT
 from pipeline.evaluate.perplexity import summary as perplexity
 from pipeline.evidence import Measurement
 from pipeline.manifest import write_atomically
+from pipeline.release.server_command import server_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from pipeline.evaluate.quality import Found, Text
     from pipeline.evidence import Subject
     from pipeline.manifest import Json
+    from pipeline.release.schema import Prompt, Sampling
 
 
 def quality_measurements(
@@ -47,17 +49,16 @@ def quality_measurements(
         "window": found.text.window,
         "windows": found.text.windows,
         "token_ids": found.token_ids,
+        **_compute(found.compute),
     }
     base, quantized = found.base.weights, found.quantized.weights
     distance = {**settings, "baseline": {**baseline, "weights": base}}
     values = summary(found.tokenwise)
-    measured = partial(_measurement, compute=found.compute)
+    before, after = _perplexity(found.tokenwise.base), _perplexity(found.tokenwise.quantized)
     return (
-        measured("perplexity", _perplexity(found.tokenwise.base), settings, subject="base", weights=base),
-        measured(
-            "perplexity", _perplexity(found.tokenwise.quantized), settings, subject="quantized", weights=quantized
-        ),
-        measured("divergence", values, distance, subject="quantized", weights=quantized),
+        _measurement("perplexity", before, settings, subject="base", weights=base),
+        _measurement("perplexity", after, settings, subject="quantized", weights=quantized),
+        _measurement("divergence", values, distance, subject="quantized", weights=quantized),
     )
 
 
@@ -89,33 +90,67 @@ def save_losses(path: Path, found: Found) -> None:
 def weight_error_measurement(errors: Mapping[str, float], baseline: Mapping[str, Json], weights: str) -> Measurement:
     """errors: relative, by tensor class, and of all quantized weights together as ""."""
     values: dict[str, Json] = {"all": errors[""], "classes": {name: error for name, error in errors.items() if name}}
-    settings: dict[str, Json] = {"baseline": dict(baseline)}
-    return _measurement("weight_error", values, settings, subject="quantized", weights=weights, compute=here("float32"))
+    settings: dict[str, Json] = {"baseline": dict(baseline), **_compute(here("float32"))}
+    return _measurement("weight_error", values, settings, subject="quantized", weights=weights)
 
 
 def generation_measurement(
     loaded: Loaded,
-    prompts: Sequence[str],
+    prompts: Sequence[Prompt],
     max_tokens: int,
+    sampling: Sampling | None,
     *,
     subject: Subject,
     weights: str,
     advance: Callable[[int], None],
 ) -> Measurement:
-    """The answers to the prompts, and every problem with the prompt that showed it."""
-    result = generate(loaded, prompts, max_tokens, advance)
+    """The answers to the prompts, what the chat template makes of conversations, and every problem in words."""
+    result = generate(loaded, prompts, max_tokens, advance, sampling)
     transcripts: list[Json] = [{**asdict(t), "problems": list(t.problems)} for t in result.transcripts]
     return _measurement(
         "generation",
         {
             "passed": result.passed,
-            "problems": [f"the answer to {t.prompt!r} {problem}" for t in result.transcripts for problem in t.problems],
+            "problems": list(result.problems),
             "transcripts": transcripts,
+            "templates": [rendered.short() for rendered in result.templates],
         },
-        {"prompts": list(prompts), "max_tokens": max_tokens, "sampling": "greedy"},
+        {
+            "prompts": [prompt.written() for prompt in prompts],
+            "max_tokens": max_tokens,
+            "sampling": sampling.model_dump() if sampling else "greedy",
+            **_compute(loaded.compute),
+        },
         subject=subject,
         weights=weights,
-        compute=loaded.compute,
+    )
+
+
+def serving_measurement(
+    folder: Path,
+    prompt: Prompt,
+    max_tokens: int,
+    *,
+    repository: str,
+    trust_remote_code: bool,
+    subject: Subject,
+    weights: str,
+    advance: Callable[[int], None],
+) -> Measurement:
+    """What `mlx_lm.server` answers; `repository` is what stands in the place of the folder in the card's command."""
+    result = serving.serve(folder, prompt, max_tokens, trust_remote_code=trust_remote_code, advance=advance)
+    return _measurement(
+        "serving",
+        {
+            "passed": not result.problems,
+            "problems": list(result.problems),
+            "command": shlex.join(server_command(repository, trust_remote_code=trust_remote_code)),
+            "answer": result.answer,
+            "streamed": result.streamed,
+        },
+        {"prompt": prompt.written(), "max_tokens": max_tokens, "sampling": "greedy", **serving.compute()},
+        subject=subject,
+        weights=weights,
     )
 
 
@@ -139,11 +174,15 @@ def speed_measurement(
             "trials": trials,
             "prompt_of_generation": SHORT_PROMPT,
             "device": loaded.compute.device,
+            **_compute(loaded.compute),
         },
         subject=subject,
         weights=weights,
-        compute=loaded.compute,
     )
+
+
+def _compute(compute: Compute) -> dict[str, Json]:
+    return {"backend": compute.backend, "dtype": compute.dtype}
 
 
 def _measurement(
@@ -151,7 +190,6 @@ def _measurement(
     values: Mapping[str, Json],
     settings: Mapping[str, Json],
     *,
-    compute: Compute,
     subject: Subject,
     weights: str,
 ) -> Measurement:
@@ -160,7 +198,7 @@ def _measurement(
         subject=subject,
         weights=weights,
         values=values,
-        settings={**settings, "backend": compute.backend, "dtype": compute.dtype},
+        settings=settings,
         tools=provenance.tools(),
         machine=provenance.machine(),
         measured_at=datetime.now(UTC).isoformat(timespec="seconds"),

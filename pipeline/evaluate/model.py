@@ -32,16 +32,21 @@ class Tokenizer(Protocol):
     """An mlx-lm `TokenizerWrapper`: a transformers tokenizer that knows its chat template and stop tokens."""
 
     has_chat_template: bool
+    chat_template: str | dict[str, str] | None
+    has_thinking: bool
+    has_tool_calling: bool
     think_start_tokens: Sequence[int] | None
     think_end_tokens: Sequence[int] | None
+    think_end: str | None
     eos_token_ids: set[int]
     all_special_ids: Sequence[int]
 
     def __len__(self) -> int: ...
 
-    def encode(self, text: str, *, verbose: bool) -> list[int]: ...
+    def encode(self, text: str, *, verbose: bool, add_special_tokens: bool = True) -> list[int]: ...
 
-    def apply_chat_template(self, messages: list[dict[str, str]], *, add_generation_prompt: bool) -> list[int]: ...
+    def apply_chat_template(self, messages: list[dict[str, Any]], **options: object) -> list[int] | str:
+        """Token ids, or the text that they are made of where `tokenize` is false."""
 
     def convert_ids_to_tokens(self, ids: int) -> str: ...
 

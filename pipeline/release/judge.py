@@ -124,7 +124,8 @@ def _generation(thresholds: Thresholds, case: Case) -> Verdict | None:
 
 
 def _serving(thresholds: Thresholds, case: Case) -> Verdict | None:
-    if not thresholds.serving:
+    wanted = thresholds.serving
+    if wanted is False or (wanted is None and case.evidence.find("serving", "quantized") is None):
         return None
     asked = "it answers through `mlx_lm.server` as the card says"
     return _check(case, "serving", asked, "the server answered", "nobody asked it through `mlx_lm.server`")

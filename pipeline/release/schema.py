@@ -13,12 +13,15 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    JsonValue,
     PlainSerializer,
     PlainValidator,
+    StringConstraints,
     ValidationInfo,
     field_validator,
     model_validator,
 )
+from pydantic_core import PydanticKnownError
 
 from pipeline.release import written
 from pipeline.release.layers import Layers
@@ -36,7 +39,13 @@ Commit = Annotated[str, Field(title="40 hexadecimal digits")]
 File = Annotated[str, AfterValidator(written.check_file), Field(title="path")]
 License = Annotated[str, AfterValidator(written.check_license), Field(title="identifier")]
 Language = Annotated[str, AfterValidator(written.check_language), Field(title="code")]
-Pattern = Annotated[Text, AfterValidator(written.check_pattern), Field(title="regular expression")]
+# A blank at the end of a pattern means something.
+Pattern = Annotated[
+    str,
+    StringConstraints(strip_whitespace=False, min_length=1),
+    AfterValidator(written.check_pattern),
+    Field(title="regular expression"),
+]
 Ranges = Annotated[Layers, BeforeValidator(written.parse_layers), Field(title="ranges such as `1-11,15`")]
 Size = Annotated[int, BeforeValidator(written.parse_size), Field(title="size such as `5 GB`")]
 Share = Annotated[float, BeforeValidator(written.parse_share), Field(title="share such as `10 %`")]
@@ -188,6 +197,61 @@ class Speed(Written):
         return self
 
 
+class Prompt(Written):
+    """A question to the result, and what its answer has to be like; a text alone is one with nothing but `ask`."""
+
+    ask: Text = Field(description="The question.")
+    system: Text | None = Field(default=None, description="What the model is told before it, in the role `system`.")
+    expect: Pattern | None = Field(
+        default=None,
+        description="Must be found in every answer, by Python's `re.search`; what a model thinks first does not count.",
+    )
+    max_tokens: Count | None = Field(
+        default=None, description="Tokens that the answer may have; `evaluate.max_tokens` when left out."
+    )
+    thinking: bool | None = Field(
+        default=None,
+        title="`true` or `false`",
+        description="Whether the chat template is told to let the model think (`enable_thinking`); as mlx-lm does it "
+        "when left out.",
+    )
+
+    def written(self) -> str | dict[str, JsonValue]:
+        """As short as it can be written: its text alone where it has no other key."""
+        keys = self.model_dump(exclude_none=True)
+        return self.ask if set(keys) == {"ask"} else keys
+
+
+def _parse_prompt(value: object) -> Prompt:
+    match value:
+        case str() if value.strip():
+            return Prompt(ask=value)
+        case str():
+            raise ValueError("must not be empty")
+        case dict():
+            return Prompt.model_validate(value)
+    raise PydanticKnownError("string_type")
+
+
+WrittenPrompt: TypeAlias = Annotated[
+    Prompt, PlainValidator(_parse_prompt), PlainSerializer(Prompt.written), Field(title="text, or keys")
+]
+
+
+class Sampling(Written):
+    """How answers are drawn at random."""
+
+    temperature: Annotated[float, Field(gt=0, le=5, title="number")] = Field(
+        default=0.7, description="How daring: 1 draws tokens as often as the model would, less keeps to likely ones."
+    )
+    top_p: Annotated[float, Field(gt=0, le=1, title="number")] = Field(
+        default=0.95, description="Only the likeliest tokens are drawn, as many as have this probability together."
+    )
+    seed: Annotated[int, Field(ge=0, le=0xFFFFFFFF, title="whole number")] = Field(
+        default=0, description="Where the random numbers of every answer begin: the same seed gives the same answer."
+    )
+
+
 class Evaluation(Written):
     """What is measured, on the base and on the result alike."""
 
@@ -199,10 +263,17 @@ class Evaluation(Written):
         description="How the models that are measured lie in memory: whole, one decoder layer at a time, or whole "
         "where the memory allows. The figures are the same.",
     )
-    prompts: Annotated[tuple[Text, ...], Field(min_length=1)] = Field(
+    prompts: Annotated[tuple[WrittenPrompt, ...], AfterValidator(written.check_not_empty)] = Field(
         description="What the result is asked through its chat template, to see that it speaks."
     )
     max_tokens: Count = Field(default=100, description="Tokens that an answer may have.")
+    sampling: Sampling | None = Field(
+        default=None, description="Asks for a second answer to every prompt, drawn at random; the first is greedy."
+    )
+    serve: bool = Field(
+        default=True,
+        description="Whether the result is asked through `mlx_lm.server` too, as the card tells people to.",
+    )
     speed: Speed | None = Field(default=None, description="How fast the result is; not measured when left out.")
 
     @field_validator("window", "windows")
@@ -237,8 +308,10 @@ class Thresholds(Written):
     generation: bool = Field(
         default=True, description="Whether every answer must be readable, end by itself and not repeat itself."
     )
-    serving: bool = Field(
-        default=False, description="Whether it must answer through `mlx_lm.server`, started as the card says."
+    serving: bool | None = Field(
+        default=None,
+        description="Whether it must answer through `mlx_lm.server`, started as the card says; it must when left out, "
+        "unless `evaluate.serve` is `false`.",
     )
     size: Size | None = Field(default=None, description="The most bytes that its weights may have.")
     memory: Memory | None = Field(

@@ -6,11 +6,14 @@ import math
 import re
 import warnings
 from decimal import Decimal
+from typing import TypeVar
 
 from pipeline.errors import PipelineError
 from pipeline.manifest import check_relative
 from pipeline.release.layers import Layers
 from pipeline.release.places import shown
+
+_Item = TypeVar("_Item")
 
 UNITS = {
     "B": 1,
@@ -150,6 +153,13 @@ def check_pattern(value: str) -> str:
             re.compile(value)
     except (re.error, OverflowError, RecursionError, FutureWarning, DeprecationWarning) as error:
         raise ValueError(f"is not a regular expression that Python understands: {error}") from None
+    return value
+
+
+def check_not_empty(value: tuple[_Item, ...]) -> tuple[_Item, ...]:
+    """Pydantic's own `min_length` complains of a list that is not empty, too, when its items are wrong."""
+    if not value:
+        raise ValueError("must not be empty")
     return value
 
 

@@ -12,7 +12,7 @@ from pipeline.evidence import Evidence
 from pipeline.lock import ContextMemory, Lock, LockedBase, LockedRecipe, LockedRule, LockedTarget, TensorClass
 from pipeline.manifest import File, Manifest, write_atomically
 from pipeline.release.find import imported_file
-from pipeline.stages import quantize, validate
+from pipeline.stages import measuring, quantize, validate
 from pipeline.stages.happened import happened
 from pipeline.stages.sizes import sizes
 
@@ -56,7 +56,7 @@ def _card(job: Job) -> Task:
 
     def run(step: Step) -> Mapping[str, Json]:
         texts = {
-            "evidence.json": validate.evidence(job).merged(imported.measurements).to_json(),
+            "evidence.json": measuring.evidence(job).merged(imported.measurements).to_json(),
             "release.lock.json": _lock(job, step).to_json(),
         }
         for name, text in texts.items():
@@ -75,7 +75,7 @@ def _card(job: Job) -> Task:
                 return f"releases/{job.name}/{name} is missing or was changed"
         return None if rendered(job.asked, job.folders) == (folder / "README.md").read_text() else "template changed"
 
-    needs = (*quantize.names(job), *validate.measures(job), validate.JUDGE)
+    needs = (*quantize.names(job), *measuring.measures(job), validate.JUDGE)
     settings: dict[str, Json] = {
         # What is left out is left out here too: a key that a later version adds is no reason to render again.
         "release": job.release.model_dump(mode="json", exclude={"thresholds", "waivers", "fit"}, exclude_none=True),

@@ -84,3 +84,17 @@ def test_the_ladder_is_measured_and_its_order_is_checked(script, smollm2_base, t
     assert benchmark.falls(rows, "dense")
     assert not benchmark.falls([rows[0], *reversed(rows[1:])], "dense")
     assert benchmark.markdown(rows).count("| dense |") == 3
+
+
+def test_streamed_and_resident_give_the_same_losses_under_a_limit(script, tmp_path, monkeypatch):
+    benchmark = script("against_mlx_lm")
+    benchmark = script("streamed_evaluation")
+    monkeypatch.setattr(benchmark, "WINDOW", 16)
+    config = {**benchmark.WIDE, **TINY, "vocab_size": 30_000}
+    benchmark.write_base(tmp_path / "model", config)
+    runs = {
+        how: benchmark.alone(tmp_path / "model", how, limit) for how, limit in (("streamed", 10**9), ("resident", 0))
+    }
+    assert runs["streamed"].losses == runs["resident"].losses
+    rows = [benchmark.Row("fits", 2, 10**9, how, None, (run,)) for how, run in runs.items()]
+    assert "| fits | 2 | 1.0 GB | streamed |" in benchmark.markdown(rows)

@@ -130,6 +130,11 @@ def weight_error(**classes):
     return measurement("weight_error", "quantized", {"all": 0.0254, "classes": classes}, {})
 
 
+def serving(command, *problems):
+    values = {"passed": not problems, "problems": list(problems), "command": command, "answer": "Paris."}
+    return measurement("serving", "quantized", values, {"max_tokens": 32, "backend": "cpu", "dtype": "float32"})
+
+
 def rule(match, decision, why, layers=None):
     return Rule(match, layers, decision, why, Place("releases/recipes/mixed-5-6-8.yaml"))
 
@@ -159,6 +164,7 @@ class Inputs:
     rate = staticmethod(rate)
     speed = staticmethod(speed)
     gguf = staticmethod(gguf)
+    serving = staticmethod(serving)
 
     def card(self) -> str:
         return render(self.release, self.recipe, self.lock, self.evidence, self.templates)
@@ -233,6 +239,7 @@ def demo():
                         "Write a haiku about rain.", "Rain on the window,\nsoft fingers tapping the glass.\n\nSleep."
                     ),
                 ),
+                serving("mlx_lm.server --model demo/SmolLM2-135M-Instruct-MLX-mixed"),
             )
         ),
     )

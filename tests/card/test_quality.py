@@ -143,3 +143,56 @@ def test_a_reported_figure_may_come_without_its_error_and_its_tokens(demo):
     assert "16 windows of 512 tokens.\n" in card
     (metric,) = parse(card)[0]["model-index"][0]["results"][0]["metrics"]
     assert (metric["value"], metric["args"]) == (13.024, {})
+
+
+def answers(demo, *rows, prompts=("First?", "Second?"), sampling="greedy", templates=()):
+    said = demo.generation(*rows)
+    values = {**said.values, "templates": list(templates)}
+    return replace(said, values=values, settings={**said.settings, "prompts": list(prompts), "sampling": sampling})
+
+
+def test_drawn_answers_and_what_was_expected_are_said(demo):
+    rows = [demo.answer(prompt, "Yes.") for prompt in ("First?", "Second?")]
+    drawn = [{**row, "sampled": True} for row in rows]
+    sampling = {"temperature": 0.7, "top_p": 0.95, "seed": 3}
+    prompts = ({"ask": "First?", "expect": "Yes"}, "Second?")
+    card = demo.with_evidence(answers(demo, *rows, *drawn, prompts=prompts, sampling=sampling)).card()
+    assert (
+        "Asked 2 questions through its chat template, greedily and once more with answers drawn at temperature 0.7 "
+        "(top-p 0.95, seed 3), it answered readably, came to an end by itself and did not repeat itself.\n"
+        "What the answer to 1 of them had to contain was in it.\n"
+    ) in card
+    bad = {**drawn[0], "stopped": False, "problems": ["did not stop within 31 tokens"]}
+    card = demo.with_evidence(answers(demo, *rows, bad, drawn[1], sampling=sampling)).card()
+    assert "Of 4 answers through its chat template, 3 are readable" in card
+    assert "- “First?” (drawn): did not stop within 31 tokens\n" in card
+
+
+def test_what_the_chat_template_was_tried_on_is_said(demo):
+    tried = [{"conversation": name, "problems": []} for name in ("one turn", "several turns", "tools")]
+    card = demo.with_evidence(answers(demo, demo.answer("First?", "Yes."), templates=tried)).card()
+    assert (
+        "tried on conversations with one turn, several turns and tools: nothing that was said in them gets lost."
+        in card
+    )
+    tried[2] = {"conversation": "tools", "problems": ["drops the result of a tool"]}
+    card = demo.with_evidence(answers(demo, demo.answer("First?", "Yes."), templates=tried)).card()
+    assert "Its chat template is at fault: drops the result of a tool.\n" in card
+
+
+def test_the_card_says_whether_its_own_command_was_run(demo):
+    command = "mlx_lm.server --model demo/SmolLM2-135M-Instruct-MLX-mixed"
+    untried, well = "None of these commands was tried", "The server answered a question"
+    assert command + "\n```" in demo.card()
+    assert untried in demo.with_evidence().card()
+    assert well in demo.with_evidence(demo.serving(command)).card()
+    assert untried in demo.with_evidence(demo.serving(command + " --trust-remote-code")).card()
+    card = demo.with_evidence(demo.serving(command, "the streamed answer breaks off")).card()
+    assert (
+        "published, without a GPU and therefore in float32.\nNot all was well: the streamed answer breaks off." in card
+    )
+    assert well not in card
+    on_a_mac = replace(demo.serving(command), settings={"backend": "metal"})
+    assert f"The last one was run with these files before they were published.\n{well}" in (
+        demo.with_evidence(on_a_mac).card()
+    )

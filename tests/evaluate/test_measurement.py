@@ -8,9 +8,15 @@ import numpy as np
 import pytest
 
 from pipeline.evaluate import forward
-from pipeline.evaluate.measurement import generation_measurement, quality_measurements, save_losses
+from pipeline.evaluate.measurement import (
+    generation_measurement,
+    quality_measurements,
+    save_losses,
+    serving_measurement,
+)
 from pipeline.evaluate.quality import Examined, Text, compare
 from pipeline.evidence import Evidence, Measurement
+from pipeline.release.schema import Prompt, Sampling
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,15 +79,53 @@ def test_losses_are_kept_token_by_token(folders: tuple[Path, Path], tmp_path: Pa
         assert str(kept["token_ids"]) == found.token_ids
 
 
+def _generation(loaded: forward.Loaded, sampling: Sampling | None = None) -> Any:
+    prompts = [Prompt(ask="Hello?"), Prompt(ask="Why?", expect="[Bb]ecause", max_tokens=3)]
+    said = {"subject": "quantized", "weights": "c" * 64}
+    return generation_measurement(loaded, prompts, 8, sampling, **said, advance=lambda _: None)  # type: ignore[arg-type]
+
+
 def test_answers_are_evidence_with_their_problems(random_model: Callable[..., Path]) -> None:
     loaded = forward.load(random_model())
-    found = generation_measurement(loaded, ["Hello?"], 8, subject="quantized", weights="c" * 64, advance=lambda _: None)
+    found = _generation(loaded)
     assert found.values["passed"] is False
-    (answer,) = found.values["transcripts"]  # type: ignore[misc]
+    answer, _ = found.values["transcripts"]
     assert answer["prompt"] == "Hello?"
     assert answer["tokens"] == 8
-    assert "the answer to 'Hello?' did not stop within 8 tokens" in found.values["problems"]  # type: ignore[operator]
+    assert "the answer to 'Hello?' did not stop within 8 tokens" in found.values["problems"]
+    assert [row["conversation"] for row in found.values["templates"]] == ["one turn", "several turns"]
     assert found.settings == {
-        "prompts": ["Hello?"], "max_tokens": 8, "sampling": "greedy", "backend": "cpu", "dtype": "float32",
-    }  # fmt: skip
+        "prompts": ["Hello?", {"ask": "Why?", "expect": "[Bb]ecause", "max_tokens": 3}],
+        "max_tokens": 8,
+        "sampling": "greedy",
+        "backend": "cpu",
+        "dtype": "float32",
+    }
     assert Evidence.from_json(Evidence((found,)).to_json()).find("generation", "quantized") == found
+
+
+def test_sampled_answers_say_how_they_were_drawn(random_model: Callable[..., Path]) -> None:
+    found = _generation(forward.load(random_model()), Sampling(seed=5))
+    assert [row["sampled"] for row in found.values["transcripts"]] == [False, False, True, True]
+    assert found.settings["sampling"] == {"temperature": 0.7, "top_p": 0.95, "seed": 5}
+
+
+def test_a_served_answer_is_evidence_with_the_command_of_the_card(random_model: Callable[..., Path]) -> None:
+    found = serving_measurement(
+        random_model(),
+        Prompt(ask="Hello?"),
+        8,
+        repository="demo/tiny",
+        trust_remote_code=False,
+        subject="quantized",
+        weights="d" * 64,
+        advance=lambda _: None,
+    )
+    assert found.measure == "serving"
+    assert found.values["command"] == "mlx_lm.server --model demo/tiny"
+    assert found.values["passed"] is False
+    assert found.values["problems"]
+    assert found.settings == {
+        "prompt": "Hello?", "max_tokens": 8, "sampling": "greedy", "backend": "cpu", "dtype": "float32",
+    }  # fmt: skip
+    assert Evidence.from_json(Evidence((found,)).to_json()).find("serving", "quantized") == found

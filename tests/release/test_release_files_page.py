@@ -25,6 +25,8 @@ SECTIONS = {
     "`evaluate`": schema.Evaluation,
     "`evaluate.text`": schema.EvaluationText,
     "`evaluate.speed`": schema.Speed,
+    "`evaluate.prompts`": schema.Prompt,
+    "`evaluate.sampling`": schema.Sampling,
     "`thresholds`": schema.Thresholds,
     "`waivers`": schema.Waiver,
     "Recipe": schema.WrittenRecipe,

@@ -81,6 +81,17 @@ def test_the_quality_is_that_of_the_recipe_and_not_of_chance(released):
     assert "Paris" in said["transcripts"][0]["text"]
 
 
+def test_what_the_card_tells_people_to_run_was_run(released):
+    evidence = json.loads((released.root / "releases/demo/evidence.json").read_text())["measurements"]
+    (served,) = [row["values"] for row in evidence if row["measure"] == "serving"]
+    assert served["passed"]
+    assert "Paris" in served["answer"]
+    assert (
+        f"\n{served['command']}\n```\n\nThe last one was run with these files"
+        in (released.root / "releases/demo/README.md").read_text()
+    )
+
+
 def test_every_tensor_is_the_one_that_mlx_lm_makes(released, smollm2_base, tmp_path):
     import mlx.core as mx
     from mlx_lm import convert
@@ -270,6 +281,20 @@ def test_ctrl_c_ends_with_130_and_the_same_command_goes_on(copy):
     assert "same command" in said
     code, said = copy.run("release", "demo", "--until", "download")
     assert code == 0, said
+
+
+def test_ctrl_c_while_the_result_is_served_leaves_no_server(copy):
+    (copy.workspace / "releases/demo/records/validate/serving.json").unlink()
+    with copy.start("release", "demo") as process:
+        ends, server = time.monotonic() + 60, ""
+        while not server and time.monotonic() < ends:
+            found = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=False)
+            server = found.stdout.strip()
+        process.send_signal(signal.SIGINT)
+        said = process.stdout.read()
+    assert process.returncode == 130, said
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(server), 0)
 
 
 def test_two_processes_cannot_run_one_release(copy):

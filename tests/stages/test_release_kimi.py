@@ -50,7 +50,7 @@ evaluate:
   windows: 2
   prompts: [Hello]
   max_tokens: 8
-thresholds: {{perplexity_increase: 100 %, generation: false}}
+thresholds: {{perplexity_increase: 100 %, generation: false, serving: false}}
 """
 
 

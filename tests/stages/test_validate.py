@@ -14,7 +14,7 @@ from pipeline.engine.task import Task
 from pipeline.errors import ThresholdsMissed
 from pipeline.evidence import Evidence, Measurement
 from pipeline.release.load import load_release
-from pipeline.stages import render, validate
+from pipeline.stages import measuring, render, validate
 from pipeline.stages.job import Folders, open_job
 
 HOW = {"text": "d" * 64, "window": 512}
@@ -77,7 +77,7 @@ class Ran(Silent):
 
 @pytest.fixture
 def demo(repository, monkeypatch):
-    monkeypatch.setattr(validate, "evidence", lambda _: EVIDENCE)
+    monkeypatch.setattr(measuring, "evidence", lambda _: EVIDENCE)
     return Demo(repository)
 
 

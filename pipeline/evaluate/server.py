@@ -12,6 +12,7 @@ from mlx_lm import server, utils
 
 from pipeline import provenance
 from pipeline.evaluate import cpu
+from pipeline.evaluate.model import arrays
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,6 +48,8 @@ def _in_float32(load_model: Callable[..., tuple[Any, ...]]) -> Callable[..., tup
         if isinstance(memory, int) and needed > memory:
             raise MemoryError(f"in float32, as on every CPU, the model takes {needed / 1e9:.0f} GB of memory")
         cpu.use_float32(model)
+        for array in arrays(model):
+            mx.eval(array)
         return model, *others
 
     return load

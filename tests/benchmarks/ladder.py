@@ -77,11 +77,15 @@ def _inputs(folder: Path, only: str | None) -> Iterator[tuple[str, Path, str]]:
 
     build(WIKIPEDIA_LEADS, folder / "text")
     text = (folder / "text" / "evaluation.txt").read_text()
-    makers: dict[str, Callable[[Path], object]] = {MODELS[0]: lambda at: build(SMOLLM2, at), MODELS[1]: build_mixtral}
+
+    def mixture(at: Path) -> None:
+        at.mkdir()
+        build_mixtral(at)
+
+    makers: dict[str, Callable[[Path], object]] = {MODELS[0]: lambda at: build(SMOLLM2, at), MODELS[1]: mixture}
     for name, make in makers.items():
         if only in {None, name}:
             base = folder / name.replace(" ", "-")
-            base.mkdir()
             make(base)
             yield name, base, text
 

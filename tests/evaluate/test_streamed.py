@@ -162,6 +162,18 @@ def test_experts_are_computed_from_the_form_they_are_stored_in(random_model, tmp
     np.testing.assert_array_equal(losses(streamed(folder), tmp_path / "a"), losses(resident(folder), tmp_path / "b"))
 
 
+def test_a_base_is_evaluated_from_its_own_packed_checkpoint(tiny_kimi_base: Path, tmp_path: Path) -> None:
+    """Kimi's INT4 experts, one by one in the checkpoint, and what the exact unpacking of them computes."""
+    folder = Folder(tiny_kimi_base, trust_remote_code=True)
+    packed = folder.open(stored_experts=True)
+    experts = [module["weight"] for module in packed.modules() if "scales" in module]
+    assert experts
+    assert {(weight.dtype, weight.ndim) for weight in experts} == {(mx.uint32, 3)}
+    found = losses(streamed(folder), tmp_path / "streamed")
+    np.testing.assert_array_equal(found, losses(resident(folder), tmp_path / "resident"))
+    assert np.isfinite(found).all()
+
+
 def test_batches_begun_elsewhere_are_gone_on_with(model_folder, tmp_path: Path) -> None:
     """The coroutines of the second run have nothing of the first but what lies in the folder."""
     folder = model_folder("llama")

@@ -75,6 +75,12 @@ def kimi(repository, tiny_kimi_base, tmp_path):
 def test_it_is_published_and_stock_mlx_lm_loads_it_and_generates(kimi, tmp_path):
     code, said = kimi.run("release", "tiny-kimi")
     assert code == 0, said
+    evidence = json.loads((kimi.root / "releases/tiny-kimi/evidence.json").read_text())["measurements"]
+    [distance] = [row for row in evidence if row["measure"] == "divergence"]
+    assert distance["settings"]["baseline"]["repo"] == "demo/tiny-kimi"
+    assert 0 < distance["values"]["kl_mean"] < distance["values"]["kl_max"]
+    assert 0 < distance["values"]["top1"] < 1
+    assert "## How close it stays to the base" in (kimi.root / "releases/tiny-kimi/README.md").read_text()
     folder = kimi.workspace / "releases/tiny-kimi/model"
     config = json.loads((folder / "config.json").read_text())
     assert "quantization_config" not in config["text_config"], "what was true of the base is not true of the result"

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pipeline.evaluate.quality import Found, Text
     from pipeline.evidence import Subject
     from pipeline.manifest import Json
-    from pipeline.release.schema import Prompt, Sampling
+    from pipeline.release.evaluated import Prompt, Sampling
 
 
 def quality_measurements(

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import ConfigDict, Field
 
 from pipeline.evidence import Measurement
+from pipeline.release.fields import Written
 from pipeline.release.load import validated_part
 from pipeline.release.places import Problem
-from pipeline.release.schema import Written
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -20,18 +20,20 @@ from pipeline.release.find import (
 )
 from pipeline.release.places import Problem, did_you_mean
 from pipeline.release.recipe import Recipe, Rule
-from pipeline.release.schema import Fallback, Release, Threshold, Thresholds, Written, WrittenRecipe
+from pipeline.release.schema import Release, Threshold, Thresholds
 from pipeline.release.texts import text_of
+from pipeline.release.written_recipe import Fallback, WrittenRecipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from pipeline.release.document import Document
+    from pipeline.release.evaluated import EvaluationText
+    from pipeline.release.fields import Written
     from pipeline.release.places import KeyPath
-    from pipeline.release.schema import EvaluationText
 
-W = TypeVar("W", bound=Written)
+W = TypeVar("W", bound="Written")
 
 
 @dataclass(frozen=True)

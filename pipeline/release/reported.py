@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.evidence import Measurement
+from pipeline.release.fields import Count, Line, Size, Text, Written
 from pipeline.release.load import validated
 from pipeline.release.places import Problem
-from pipeline.release.schema import Count, Line, Size, Text, Written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

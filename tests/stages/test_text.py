@@ -16,7 +16,7 @@ from pipeline.cli import main
 from pipeline.errors import ReleaseFileError, UsageError
 from pipeline.evaluate.dataset import Sample
 from pipeline.evaluate.quality import Text
-from pipeline.release.schema import Evaluation
+from pipeline.release.evaluated import Evaluation
 from pipeline.stages import text
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

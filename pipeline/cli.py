@@ -137,6 +137,7 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--json", action="store_true", help="the same for programs")
 
     _add_recipe(commands)
+    _add_evidence(commands)
 
     hub = _command(
         commands,
@@ -234,6 +235,42 @@ def _add_recipe(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     importing.add_argument("--layers", type=int, metavar="COUNT", help="how many layers the model has")
 
 
+def _add_evidence(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    evidence = _command(
+        commands,
+        "evidence",
+        "take over figures that other programs measured",
+        "Works on the figures of a release: those that `pipeline` measured, and those that are imported.",
+        "  pipeline evidence import demo llama-bench.json",
+    )
+    actions = evidence.add_subparsers(title="actions", required=True, metavar="ACTION")
+    importing = _command(
+        actions,
+        "import",
+        "take over figures from a file",
+        "Reads what llama.cpp's `llama-bench -o json` printed, or a YAML or JSON file of figures that were reported\n"
+        "elsewhere, into releases/NAME/imported.json. The next release puts them on the card, in columns of their own.",
+        "  llama-bench -m model.gguf -p 1000 -n 500 -o json > bench.json\n"
+        "  pipeline evidence import demo bench.json\n"
+        "  pipeline evidence import v2.5 published.yaml\n"
+        "  pipeline evidence import v2.5 theirs.json --source reported --from https://example.org/theirs",
+    )
+    importing.set_defaults(run=_evidence_import)
+    _with_name(importing)
+    importing.add_argument("file", type=Path, metavar="FILE")
+    importing.add_argument(
+        "--source",
+        choices=("measured", "reported"),
+        help="whether you measured it yourself or somebody reported it (default: measured for llama-bench, else "
+        "reported)",
+    )
+    importing.add_argument("--from", dest="where", metavar="ADDRESS", help="where the figures were reported")
+    importing.add_argument("--subject", metavar="MODEL", help="the model's name (default: its GGUF file)")
+    importing.add_argument(
+        "--command", metavar="LINE", help="the command line that was run (default: put together from its output)"
+    )
+
+
 def _command(
     commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str, about: str, examples: str
 ) -> argparse.ArgumentParser:
@@ -321,6 +358,19 @@ def _recipe_solve(options: argparse.Namespace) -> int:
         weights=options.weight,
         name=options.name,
         as_json=options.json,
+    )
+
+
+def _evidence_import(options: argparse.Namespace) -> int:
+    from pipeline import evidence_command
+
+    return evidence_command.import_file(
+        options.name,
+        options.file,
+        source=options.source,
+        where=options.where,
+        subject=options.subject,
+        command=options.command,
     )
 
 

@@ -19,7 +19,7 @@ from pipeline.release.compare import compare
 from pipeline.release.find import check_release, find_root, release_file
 from pipeline.release.load import load_release
 from pipeline.release.written import parse_size, parse_tokens
-from pipeline.stages import measuring, quantize, render, upload, validate
+from pipeline.stages import measuring, quantize, render, text, upload, validate
 from pipeline.stages.fit import check_fit
 from pipeline.stages.happened import side
 from pipeline.stages.job import Folders, Job, open_job
@@ -52,6 +52,7 @@ def release(name: str, workspace: Path | None, *, until: str | None, every: bool
     progress = console.Progress()
     with _opened(name, workspace, writable=True, told=progress.remark) as job, job.workspace.locked():
         _check_fit(job)
+        text.check(job)
         planned = plan(stages.tasks(job, until), job.workspace)
         console.show_plan(planned, every=every, dry_run=False)
         try:

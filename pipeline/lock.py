@@ -66,6 +66,14 @@ class LockedTarget:
 
 
 @dataclass(frozen=True)
+class ContextMemory:
+    """Bytes of the weights and of the cache of `context` tokens, by their shapes."""
+
+    context: int
+    bytes: int
+
+
+@dataclass(frozen=True)
 class LockedWaiver:
     """A threshold that was missed and waived: what was asked, what came out, and the reason."""
 
@@ -90,11 +98,13 @@ class Lock:
     tools: Mapping[str, str]
     target: LockedTarget
     waived: tuple[LockedWaiver, ...] = ()
+    memory: tuple[ContextMemory, ...] = ()
 
     def to_json(self) -> str:
         fields = asdict(self)
-        if not self.waived:
-            del fields["waived"]
+        for key in ("waived", "memory"):  # a lock without them is as one that is older than they are
+            if not fields[key]:
+                del fields[key]
         return dump({**fields, "schema": SCHEMA, "model": self.model.to_json(), "tools": dict(self.tools)})
 
     @classmethod
@@ -119,6 +129,7 @@ class Lock:
                 tools=row["tools"],
                 target=LockedTarget(**row["target"]),
                 waived=tuple(LockedWaiver(**waived) for waived in row.get("waived", ())),
+                memory=tuple(ContextMemory(**found) for found in row.get("memory", ())),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise PipelineError(

@@ -8,7 +8,16 @@ from dataclasses import replace
 import pytest
 
 from pipeline.errors import PipelineError
-from pipeline.lock import Lock, LockedBase, LockedRecipe, LockedRule, LockedTarget, LockedWaiver, TensorClass
+from pipeline.lock import (
+    ContextMemory,
+    Lock,
+    LockedBase,
+    LockedRecipe,
+    LockedRule,
+    LockedTarget,
+    LockedWaiver,
+    TensorClass,
+)
 from pipeline.manifest import File, Manifest
 
 LOCK = Lock(
@@ -27,9 +36,14 @@ LOCK = Lock(
 
 def test_a_lock_reads_back_as_it_was_written():
     published = replace(LOCK, target=replace(LOCK.target, commit="f" * 40))
-    for lock in (LOCK, published):
+    measured = replace(LOCK, memory=(ContextMemory(4096, 200_000_000),))
+    for lock in (LOCK, published, measured):
         assert Lock.from_json(lock.to_json()) == lock
         assert Lock.from_json(lock.to_json()).to_json() == lock.to_json()
+
+
+def test_a_lock_without_memory_is_that_of_an_older_pipeline():
+    assert "memory" not in json.loads(LOCK.to_json()), "else every release that is published would be rendered again"
 
 
 def test_a_waiver_is_kept_and_a_lock_without_any_is_what_it_always_was():

@@ -60,15 +60,9 @@ def _model_index(release: Release, quality: Quality) -> list[Json]:
     figure = quality.quantized
     if figure is None or not math.isfinite(figure.value):
         return []
-    text = release.evaluate.text
     result: dict[str, Json] = {
         "task": {"type": "text-generation", "name": "Text Generation"},
-        "dataset": {
-            "type": text.repo,
-            "name": f"{text.repo}, {text.file}",
-            "revision": text.revision,
-            "args": {"file": text.file, **_settings(figure.settings)},
-        },
+        "dataset": _dataset(release, figure),
         "metrics": [
             {
                 "type": "perplexity",
@@ -79,6 +73,15 @@ def _model_index(release: Release, quality: Quality) -> list[Json]:
         ],
     }
     return [{"name": release.target.repo.partition("/")[2], "results": [result]}]
+
+
+def _dataset(release: Release, figure: Perplexity) -> dict[str, Json]:
+    text, how = release.evaluate.text, _settings(figure.settings)
+    if text.on_hub:
+        repo, revision, file = text.on_hub
+        return {"type": repo, "name": f"{repo}, {file}", "revision": revision, "args": {"file": file, **how}}
+    name = text.dataset or str(text.path)
+    return {"type": name, "name": name, "args": how}
 
 
 def _rounded(figure: Perplexity) -> float | None:

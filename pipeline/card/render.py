@@ -10,7 +10,7 @@ import re
 import shlex
 from typing import TYPE_CHECKING
 
-from pipeline.card import escape, figures, front_matter, quality, templates
+from pipeline.card import escape, figures, front_matter, quality, speed, templates
 from pipeline.card.escape import Markdown
 from pipeline.card.hub_fields import hub_fields, license_file
 from pipeline.card.licenses import LICENSES
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.card.quality import Quality
+    from pipeline.card.speed import Speed
     from pipeline.evidence import Evidence
     from pipeline.lock import Lock
     from pipeline.release.recipe import Recipe
@@ -49,9 +50,9 @@ def render(
 
     Raises: PipelineError for a template that does not work, naming its line.
     """
-    found = quality.read(evidence)
+    found, timed = quality.read(evidence), speed.read(evidence)
     folder = template_folder or templates.shipped_folder()
-    body = templates.fill(folder, _values(release, recipe, lock, found))
+    body = templates.fill(folder, _values(release, recipe, lock, found, timed))
     return front_matter.write(hub_fields(release, lock, found)) + "\n" + _tidy(body)
 
 
@@ -61,7 +62,7 @@ def _tidy(body: str) -> str:
     return re.sub(r"\n{3,}", "\n\n", lines).strip("\n") + "\n"
 
 
-def _values(release: Release, recipe: Recipe, lock: Lock, found: Quality) -> Mapping[str, object]:
+def _values(release: Release, recipe: Recipe, lock: Lock, found: Quality, timed: Speed) -> Mapping[str, object]:
     """What templates may name. Strings that are not `Markdown` are escaped where they are used."""
     local = release.hub == "local"
     trust = release.base.trust_remote_code
@@ -71,6 +72,7 @@ def _values(release: Release, recipe: Recipe, lock: Lock, found: Quality) -> Map
         "recipe": recipe,
         "lock": lock,
         "quality": found,
+        "speed": timed,
         "local": local,
         "endpoint": LOCAL_ENDPOINT,
         "repository": release.target.repo,
@@ -87,6 +89,7 @@ def _values(release: Release, recipe: Recipe, lock: Lock, found: Quality) -> Map
         "divergence_rows": _divergence_rows(found),
         "weight_rows": _weight_rows(found),
         "class_rows": _class_rows(lock),
+        "memory_rows": [(figures.grouped(row.context), figures.byte_size(row.bytes)) for row in lock.memory],
         "file_rows": [
             (escape.code(file.path), figures.byte_size(file.size), escape.code(file.sha256)) for file in lock.model
         ],
@@ -113,7 +116,11 @@ def _place(local: bool, repository: str, revision: str, file: str = "") -> Markd
 
 def _text_place(release: Release, local: bool) -> Markdown:
     text = release.evaluate.text
-    return _place(local, text.repo, text.revision, text.file)
+    if text.on_hub:
+        return _place(local, *text.on_hub)
+    if text.dataset:
+        return Markdown(f"samples of the dataset {escape.code(text.dataset)}")
+    return Markdown(f"{escape.code(str(text.path))} of the release repository")
 
 
 def _licence(release: Release, lock: Lock) -> Markdown:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from pipeline.evaluate.model import Tokenizer
     from pipeline.manifest import Json
-    from pipeline.release.schema import Prompt
+    from pipeline.release.evaluated import Prompt
 
     Messages = list[dict[str, Any]]
 

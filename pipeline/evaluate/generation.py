@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pipeline.evaluate.chat_template import Asked
     from pipeline.evaluate.forward import Loaded
     from pipeline.evaluate.model import Tokenizer
-    from pipeline.release.schema import Prompt, Sampling
+    from pipeline.release.evaluated import Prompt, Sampling
 
 _stream: Callable[..., Iterator[GenerationResponse]] = stream_generate
 

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline import provenance
-from pipeline.evaluate import serving
+from pipeline.evaluate import benchmark, serving
+from pipeline.evaluate.dataset import Sample
 from pipeline.evaluate.divergence import summary
 from pipeline.evaluate.forward import here
 from pipeline.evaluate.generation import generate
+from pipeline.evaluate.lengths import SHORT_PROMPT
 from pipeline.evaluate.perplexity import summary as perplexity
 from pipeline.evidence import Measurement
 from pipeline.manifest import write_atomically
@@ -26,11 +28,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.evaluate.forward import Compute, Loaded
+    from pipeline.evaluate.lengths import Length
     from pipeline.evaluate.perplexity import Floats
-    from pipeline.evaluate.quality import Found
+    from pipeline.evaluate.quality import Found, Text
     from pipeline.evidence import Subject
     from pipeline.manifest import Json
-    from pipeline.release.schema import Prompt, Sampling
+    from pipeline.release.evaluated import Prompt, Sampling
 
 
 def quality_measurements(
@@ -42,7 +45,7 @@ def quality_measurements(
     settings: figures of two tokenizers cannot be compared.
     """
     settings: dict[str, Json] = {
-        "text": {**source, "sha256": hashlib.sha256(found.text.content.encode()).hexdigest()},
+        "text": {**source, **_digest(found.text)},
         "window": found.text.window,
         "windows": found.text.windows,
         "token_ids": found.token_ids,
@@ -57,6 +60,11 @@ def quality_measurements(
         _measurement("perplexity", after, settings, subject="quantized", weights=quantized),
         _measurement("divergence", values, distance, subject="quantized", weights=quantized),
     )
+
+
+def _digest(text: Text | Sample) -> dict[str, Json]:
+    """Of what was tokenized; of a sampled dataset only the tokens themselves have one."""
+    return {} if isinstance(text, Sample) else {"sha256": hashlib.sha256(text.content.encode()).hexdigest()}
 
 
 def _perplexity(losses: Floats) -> dict[str, Json]:
@@ -141,6 +149,33 @@ def serving_measurement(
             "streamed": result.streamed,
         },
         {"prompt": prompt.written(), "max_tokens": max_tokens, "sampling": "greedy", **serving.compute()},
+        subject=subject,
+        weights=weights,
+    )
+
+
+def speed_measurement(
+    loaded: Loaded,
+    length: Length,
+    vocabulary: int,
+    trials: int,
+    *,
+    subject: Subject,
+    weights: str,
+    advance: Callable[[int], None],
+) -> Measurement:
+    """How fast the model reads or generates so many tokens, from random ids below `vocabulary`."""
+    speed: dict[str, Json] = asdict(benchmark.measure(loaded, vocabulary, length, trials, advance))
+    return _measurement(
+        "speed",
+        {"prompt": [], "generation": [], length.kind: [speed]},
+        {
+            "method": "mlx_lm.benchmark",
+            "trials": trials,
+            "prompt_of_generation": SHORT_PROMPT,
+            "device": loaded.compute.device,
+            **_compute(loaded.compute),
+        },
         subject=subject,
         weights=weights,
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pipeline import provenance
 from pipeline.errors import BaseModelError
+from pipeline.evaluate.dataset import Sample, sampled
 from pipeline.evaluate.divergence import tokenwise
 from pipeline.evaluate.forward import batches
 from pipeline.evaluate.opening import open_weights
@@ -55,19 +56,19 @@ class Found:
 
     base: Examined
     quantized: Examined
-    text: Text
+    text: Text | Sample
     tokenwise: Tokenwise
     compute: Compute
     token_ids: str
 
 
-def compute_states(model: Examined, text: Text, how: How, advance: Callable[[int], None]) -> None:
+def compute_states(model: Examined, text: Text | Sample, how: How, advance: Callable[[int], None]) -> None:
     """Bring the text through all layers of one model, from wherever an earlier run of the same came to."""
     weights = open_weights(model.folder, how, trust_remote_code=model.trust_remote_code)
     _states(weights, model, _tokens(weights, text), advance)
 
 
-def compare(base: Examined, quantized: Examined, text: Text, advance: Callable[[int], None]) -> Found:
+def compare(base: Examined, quantized: Examined, text: Text | Sample, advance: Callable[[int], None]) -> Found:
     """What the heads of both make of their hidden states; only what lies outside of the layers is loaded.
 
     `BaseModelError` when the two read the text as different tokens.
@@ -85,7 +86,9 @@ def compare(base: Examined, quantized: Examined, text: Text, advance: Callable[[
     return Found(base, quantized, text, found, opened[1].compute, _digest(tokens))
 
 
-def _tokens(weights: Weights, text: Text) -> Tokens:
+def _tokens(weights: Weights, text: Text | Sample) -> Tokens:
+    if isinstance(text, Sample):
+        return sampled(weights.tokenizer, text)
     return windows(weights.tokenizer, text.content, text.window, text.windows)
 
 

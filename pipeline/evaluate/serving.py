@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from pipeline.manifest import Json
-    from pipeline.release.schema import Prompt
+    from pipeline.release.evaluated import Prompt
 
 _Result = TypeVar("_Result")
 _HOST = "127.0.0.1"

@@ -42,6 +42,7 @@ _SENTENCES = {
     "string_type": "must be text, not {value}",
     "int_type": "must be a whole number, not {value}",
     "float_type": "must be a number, not {value}",
+    "finite_number": "must be a finite number, not {value}",
     "bool_type": "must be `true` or `false`, not {value}",
     "tuple_type": "must be a list, not {value}",
     "model_type": "must be keys with values, not {value}",

@@ -31,6 +31,11 @@ def release_file(name: str) -> str:
     return f"releases/{name}/release.yaml"
 
 
+def imported_file(name: str) -> str:
+    """Where figures are that were measured by other programs or elsewhere, relative to the root."""
+    return f"releases/{name}/imported.json"
+
+
 def recipe_file(name: str) -> str:
     """Where a recipe is described, relative to the root."""
     return f"releases/{RESERVED}/{name}.yaml"

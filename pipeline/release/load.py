@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from pydantic import ValidationError
 
@@ -20,15 +20,20 @@ from pipeline.release.find import (
 )
 from pipeline.release.places import Problem, did_you_mean
 from pipeline.release.recipe import Recipe, Rule
-from pipeline.release.schema import Fallback, Release, Threshold, Thresholds, Written, WrittenRecipe
+from pipeline.release.schema import Release, Threshold, Thresholds
+from pipeline.release.texts import text_of
+from pipeline.release.written_recipe import Fallback, WrittenRecipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from pipeline.release.document import Document
+    from pipeline.release.evaluated import EvaluationText
+    from pipeline.release.fields import Written
+    from pipeline.release.places import KeyPath
 
-W = TypeVar("W", bound=Written)
+W = TypeVar("W", bound="Written")
 
 
 @dataclass(frozen=True)
@@ -44,11 +49,13 @@ def load_release(root: Path, name: str) -> Asked:
     """A release and its recipe; `ReleaseFileError` holds every problem of every file involved at once."""
     problems: list[Problem] = []
     document = read(root, release_file(check_release(root, name)))
-    release = _validated(document, Release, problems)
+    release = validated(document, Release, problems)
+    if release and release.evaluate.text.path:
+        _check_text(root, document, release.evaluate.text, problems)
     recipe = _named_recipe(root, document, "recipe", (), problems)
     problems += _thresholds(document, name, release_names(root))
     if problems or release is None or recipe is None:
-        raise _refused(problems)
+        raise refused(problems)
     return Asked(name, release, recipe)
 
 
@@ -57,37 +64,59 @@ def load_recipe(root: Path, name: str) -> Recipe:
     problems: list[Problem] = []
     recipe = _recipe(root, check_recipe(root, name), (), problems)
     if problems or recipe is None:
-        raise _refused(problems)
+        raise refused(problems)
     return recipe
 
 
-def _refused(problems: list[Problem]) -> ReleaseFileError:
+def refused(
+    problems: list[Problem], hint: str = "docs/release-files.md describes every key. Nothing was started."
+) -> ReleaseFileError:
     """In the order of reading: file after file as they were met, each from its top."""
     files = list(dict.fromkeys(problem.place.file for problem in problems))
     problems = sorted(problems, key=lambda problem: (files.index(problem.place.file), problem))
-    return ReleaseFileError(
-        tuple(str(problem) for problem in problems),
-        hint="docs/release-files.md describes every key. Nothing was started.",
-    )
+    return ReleaseFileError(tuple(str(problem) for problem in problems), hint=hint)
 
 
-def _validated(document: Document, model: type[W], problems: list[Problem]) -> W | None:
+def validated(document: Document, model: type[W], problems: list[Problem]) -> W | None:
     """The file as its model; or None, with every problem of the file added to `problems`."""
     found = list(document.problems)
-    try:
-        valid = model.model_validate(document.value)
-    except ValidationError as error:
-        for path, what, of_key in explain(error, model, document.unquoted):
-            if not any(path[:length] in document.broken for length in range(len(path) + 1)):
-                found.append(Problem(document.place(path, of_key=of_key), what))
-        valid = None
+    valid = validated_part(document, model, (), found)
     problems += found
     return None if found else valid
 
 
+def validated_part(document: Document, model: type[W], at: KeyPath, problems: list[Problem]) -> W | None:
+    """What stands `at` a path of the file as its model; or None, with every problem of its own added to `problems`."""
+    value: Any = document.value
+    for part in at:
+        value = value[part]
+    unquoted = {path[len(at) :]: text for path, text in document.unquoted.items() if path[: len(at)] == at}
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        for inner, what, of_key in explain(error, model, unquoted):
+            path = (*at, *inner)
+            if not any(path[:length] in document.broken for length in range(len(path) + 1)):
+                problems.append(Problem(document.place(path, of_key=of_key), what))
+        return None
+
+
+def _check_text(root: Path, document: Document, text: EvaluationText, problems: list[Problem]) -> None:
+    """Whether a text of the repository's own is there and can be read, which everything else has to wait for."""
+    file = str(text.path)
+    try:
+        content = (root / file).read_bytes()
+    except OSError as error:
+        problems.append(
+            Problem(document.place(("evaluate", "text", "path")), f"{file} cannot be read: {error.strerror}")
+        )
+    else:
+        text_of(content, file, text.lines_field, problems)
+
+
 def _recipe(root: Path, name: str, children: tuple[str, ...], problems: list[Problem]) -> Recipe | None:
     document = read(root, recipe_file(name))
-    written = _validated(document, WrittenRecipe, problems)
+    written = validated(document, WrittenRecipe, problems)
     parent = _named_recipe(root, document, "extends", (*children, name), problems)
     if written is None or (written.extends and parent is None):
         return None

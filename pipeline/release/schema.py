@@ -1,71 +1,33 @@
-"""What a person writes in `release.yaml` and in a recipe: every key, its type, its default and its meaning.
+"""What a person writes in `release.yaml`: every key, its type, its default and its meaning.
 
 docs/release-files.md holds the same as tables, and a test keeps the two equal.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    JsonValue,
-    PlainSerializer,
-    PlainValidator,
-    StringConstraints,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
-from pydantic_core import PydanticKnownError
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from pipeline.release import written
-from pipeline.release.layers import Layers
-from pipeline.release.limits import Increase, MemoryAt
-from pipeline.release.places import shown
-from pipeline.release.recipe import FORMATS, Decision, Dtype, Method, Mode, Precision, Unquantized
-
-Text = Annotated[str, Field(min_length=1, title="text")]
-Line = Annotated[Text, AfterValidator(written.check_line)]
-Name = Annotated[str, AfterValidator(written.check_name), Field(title="name")]
-Tag = Annotated[str, AfterValidator(written.check_tag), Field(title="name")]
-Repo = Annotated[str, AfterValidator(written.check_repo), Field(title="OWNER/NAME")]
-Commit = Annotated[str, Field(title="40 hexadecimal digits")]
-File = Annotated[str, AfterValidator(written.check_file), Field(title="path")]
-License = Annotated[str, AfterValidator(written.check_license), Field(title="identifier")]
-Language = Annotated[str, AfterValidator(written.check_language), Field(title="code")]
-# A blank at the end of a pattern means something.
-Pattern = Annotated[
-    str,
-    StringConstraints(strip_whitespace=False, min_length=1),
-    AfterValidator(written.check_pattern),
-    Field(title="regular expression"),
-]
-Ranges = Annotated[Layers, BeforeValidator(written.parse_layers), Field(title="ranges such as `1-11,15`")]
-Size = Annotated[int, BeforeValidator(written.parse_size), Field(title="size such as `5 GB`")]
-Share = Annotated[float, BeforeValidator(written.parse_share), Field(title="share such as `10 %`")]
-Tokens = Annotated[int, BeforeValidator(written.parse_tokens), Field(title="tokens such as `128k`")]
-Nats = Annotated[float, BeforeValidator(written.parse_nats), Field(title="nats such as `0.05`")]
-Increased = Annotated[
-    Increase,
-    BeforeValidator(Increase.parse),
-    PlainSerializer(str),
-    Field(title="`10 %`, `0.3 points` or `2 errors`"),
-]
-Memory = Annotated[
-    MemoryAt, BeforeValidator(MemoryAt.parse), PlainSerializer(str), Field(title="memory such as `400 GB at 128k`")
-]
-Count = Annotated[int, Field(ge=1, le=1_000_000_000, title="whole number")]
-
-
-class Written(BaseModel):
-    """Anything a person typed: no key more than described, no value converted behind their back."""
-
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", str_strip_whitespace=True)
+from pipeline.release.evaluated import Evaluation
+from pipeline.release.fields import (
+    Commit,
+    Increased,
+    Language,
+    License,
+    Line,
+    Memory,
+    Name,
+    Nats,
+    Repo,
+    Share,
+    Size,
+    Tag,
+    Text,
+    Tokens,
+    Written,
+)
 
 
 class BaseRevision(Written):
@@ -93,100 +55,6 @@ class Target(Written):
     shard_size: Size = Field(
         default=5_000_000_000,
         description="The largest weight file: in kB, MB, GB, TB (powers of 1000) or KiB, MiB, GiB, TiB (of 1024).",
-    )
-
-
-class EvaluationText(Written):
-    """The prose that perplexity is measured on: a file in a dataset repository, at one commit."""
-
-    repo: Repo = Field(description="The dataset repository.")
-    revision: Commit = Field(description="Its commit.")
-    file: File = Field(description="The text file in it, in UTF-8.")
-    license: License = Field(description="The license of the text.")
-    attribution: Text = Field(description="Who wrote the text, as its license asks; printed on the card.")
-
-    @field_validator("revision")
-    @classmethod
-    def _is_commit(cls, revision: str, info: ValidationInfo) -> str:
-        return written.check_commit(revision, f"https://huggingface.co/datasets/{info.data.get('repo', 'OWNER/NAME')}")
-
-
-class Prompt(Written):
-    """A question to the result, and what its answer has to be like; a text alone is one with nothing but `ask`."""
-
-    ask: Text = Field(description="The question.")
-    system: Text | None = Field(default=None, description="What the model is told before it, in the role `system`.")
-    expect: Pattern | None = Field(
-        default=None,
-        description="Must be found in every answer, by Python's `re.search`; what a model thinks first does not count.",
-    )
-    max_tokens: Count | None = Field(
-        default=None, description="Tokens that the answer may have; `evaluate.max_tokens` when left out."
-    )
-    thinking: bool | None = Field(
-        default=None,
-        title="`true` or `false`",
-        description="Whether the chat template is told to let the model think (`enable_thinking`); as mlx-lm does it "
-        "when left out.",
-    )
-
-    def written(self) -> str | dict[str, JsonValue]:
-        """As short as it can be written: its text alone where it has no other key."""
-        keys = self.model_dump(exclude_none=True)
-        return self.ask if set(keys) == {"ask"} else keys
-
-
-def _parse_prompt(value: object) -> Prompt:
-    match value:
-        case str() if value.strip():
-            return Prompt(ask=value)
-        case str():
-            raise ValueError("must not be empty")
-        case dict():
-            return Prompt.model_validate(value)
-    raise PydanticKnownError("string_type")
-
-
-WrittenPrompt: TypeAlias = Annotated[
-    Prompt, PlainValidator(_parse_prompt), PlainSerializer(Prompt.written), Field(title="text, or keys")
-]
-
-
-class Sampling(Written):
-    """How answers are drawn at random."""
-
-    temperature: Annotated[float, Field(gt=0, le=5, title="number")] = Field(
-        default=0.7, description="How daring: 1 draws tokens as often as the model would, less keeps to likely ones."
-    )
-    top_p: Annotated[float, Field(gt=0, le=1, title="number")] = Field(
-        default=0.95, description="Only the likeliest tokens are drawn, as many as have this probability together."
-    )
-    seed: Annotated[int, Field(ge=0, le=0xFFFFFFFF, title="whole number")] = Field(
-        default=0, description="Where the random numbers of every answer begin: the same seed gives the same answer."
-    )
-
-
-class Evaluation(Written):
-    """What is measured, on the base and on the result alike."""
-
-    text: EvaluationText = Field(description="What perplexity is measured on.")
-    window: Annotated[Count, Field(ge=2)] = Field(default=512, description="Tokens in a window of the text.")
-    windows: Count = Field(default=16, description="How many windows are measured, from the start of the text.")
-    weights: Literal["auto", "resident", "streamed"] = Field(
-        default="auto",
-        description="How the models that are measured lie in memory: whole, one decoder layer at a time, or whole "
-        "where the memory allows. The figures are the same.",
-    )
-    prompts: Annotated[tuple[WrittenPrompt, ...], AfterValidator(written.check_not_empty)] = Field(
-        description="What the result is asked through its chat template, to see that it speaks."
-    )
-    max_tokens: Count = Field(default=100, description="Tokens that an answer may have.")
-    sampling: Sampling | None = Field(
-        default=None, description="Asks for a second answer to every prompt, drawn at random; the first is greedy."
-    )
-    serve: bool = Field(
-        default=True,
-        description="Whether the result is asked through `mlx_lm.server` too, as the card tells people to.",
     )
 
 
@@ -304,124 +172,3 @@ class Release(Written):
     evaluate: Evaluation = Field(description="What is measured.")
     thresholds: Thresholds = Field(description="What must be reached to publish.")
     waivers: tuple[Waiver, ...] = Field(default=(), description="Thresholds that may be missed, each with its reason.")
-
-
-class Choice(Written):
-    """What modules get: a precision (`bits`, `group_size`, `mode`), or a `dtype` to stay unquantized."""
-
-    mode: Mode = Field(default="affine", description="How groups of weights are stored.")
-    bits: int | None = Field(
-        default=None,
-        title="whole number",
-        description="Bits of a weight: 2, 3, 4, 5, 6 or 8. Only mode affine needs it; the others have one each.",
-    )
-    group_size: int | None = Field(
-        default=None,
-        title="whole number",
-        description="Weights that share a scale: 64 (default), 32 or 128; 32 in mxfp4 and mxfp8, 16 in nvfp4.",
-    )
-    method: Method = Field(
-        default="round",
-        description="How scales and biases are found: `round` takes the range of each group, as mlx does; `search`, in "
-        "mode affine only, takes those of least squared error.",
-    )
-    dtype: Dtype | None = Field(
-        default=None, validate_default=True, description="Leave unquantized, stored in this type."
-    )
-
-    @field_validator("bits")
-    @classmethod
-    def _bits_exist(cls, bits: int | None, info: ValidationInfo) -> int | None:
-        return _known(bits, FORMATS[info.data["mode"]].bits, info) if "mode" in info.data else bits
-
-    @field_validator("group_size")
-    @classmethod
-    def _group_size_exists(cls, group_size: int | None, info: ValidationInfo) -> int | None:
-        return _known(group_size, FORMATS[info.data["mode"]].group_sizes, info) if "mode" in info.data else group_size
-
-    @field_validator("method")
-    @classmethod
-    def _method_fits(cls, method: Method, info: ValidationInfo) -> Method:
-        mode = info.data.get("mode", "affine")
-        if method != "round" and mode != "affine":
-            raise ValueError(f"must be `round` in mode {mode}: only mode affine has scales and biases to search for")
-        return method
-
-    @field_validator("dtype")
-    @classmethod
-    def _either_precision_or_dtype(cls, dtype: Dtype | None, info: ValidationInfo) -> Dtype | None:
-        quantized = [key for key in ("bits", "group_size") if info.data.get(key)]
-        if info.data.get("mode", "affine") != "affine":
-            quantized.append("mode")
-        if info.data.get("method", "round") != "round":
-            quantized.append("method")
-        if dtype and quantized:
-            raise ValueError(f"leaves modules unquantized, so it cannot stand beside `{'` and `'.join(quantized)}`")
-        if not dtype and info.data.get("mode") == "affine" and info.data.get("bits", 0) is None:
-            raise ValueError("is missing: say either `bits`, or a `dtype` to leave modules unquantized")
-        return dtype
-
-    @property
-    def decision(self) -> Decision:
-        if self.dtype:
-            return Unquantized(self.dtype)
-        known = FORMATS[self.mode]
-        return Precision(self.bits or known.bits[0], self.group_size or known.group_sizes[0], self.mode, self.method)
-
-
-class WrittenRule(Choice):
-    """One of a recipe's `rules`; the first that matches a module decides for it."""
-
-    match: Pattern = Field(description="Found anywhere in the module's path, by Python's `re.search`.")
-    layers: Ranges | None = Field(default=None, description="Only in these layers, both ends included.")
-    why: Text = Field(description="The reason, printed on the card.")
-
-
-class Fallback(Choice):
-    """What modules get that no rule matches and for which the architecture has no wish of its own."""
-
-    why: Text | None = Field(default=None, description="The reason, printed on the card.")
-
-
-def _parse_otherwise(value: object, info: ValidationInfo) -> Fallback | Literal["error"] | None:
-    match value:
-        case None if info.data.get("extends", "") is None:
-            raise ValueError("is missing: say what modules get that no rule matches, or `error` to refuse them")
-        case None:
-            return None
-        case "error":
-            return "error"
-        case dict():
-            return Fallback.model_validate(value)
-    raise ValueError(f"must be `error`, or keys such as `bits: 4`, not {shown(value)}")
-
-
-Otherwise: TypeAlias = Annotated[
-    Fallback | Literal["error"] | None,
-    PlainValidator(_parse_otherwise),
-    Field(title="`error`, or keys"),
-]
-
-
-class WrittenRecipe(Written):
-    """`releases/recipes/NAME.yaml`, as written: what it `extends` is not yet looked up."""
-
-    version: Count = Field(description="Raised whenever the recipe changes.")
-    summary: Text = Field(description="What the recipe is good for, in a sentence or two.")
-    extends: Name | None = Field(
-        default=None, description="Another recipe to build on: its rules come after this one's own."
-    )
-    rules: tuple[WrittenRule, ...] = Field(default=(), description="In order; the first rule that matches decides.")
-    otherwise: Otherwise = Field(
-        default=None,
-        validate_default=True,
-        description="What modules get that no rule matches; with `extends` it may be left out, and the parent's holds.",
-    )
-
-
-def _known(value: int | None, allowed: tuple[int, ...], info: ValidationInfo) -> int | None:
-    if value is not None and value not in allowed:
-        *most, last = map(str, sorted(allowed))
-        names = f"{', '.join(most)} or {last}" if most else last
-        raise ValueError(f"must be {names} in mode {info.data['mode']}, not {value}")
-    return value

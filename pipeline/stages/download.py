@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from pipeline.engine.task import Step
     from pipeline.manifest import File, Json
+    from pipeline.release.texts import HubFile
     from pipeline.stages.job import Job
 
 LANE = Lane("download", "fetches the base model and the evaluation text, resuming where a connection ended", width=4)
@@ -26,7 +27,8 @@ def base_task(path: str) -> str:
 
 
 def text_task(job: Job) -> str:
-    return f"download/{TEXT}/{job.release.evaluate.text.file}"
+    """The task that fetches the evaluation text, where that is on a Hub."""
+    return f"download/{text_path(job)}"
 
 
 def text_path(job: Job) -> str:
@@ -34,7 +36,8 @@ def text_path(job: Job) -> str:
 
 
 def tasks(job: Job) -> list[Task]:
-    return [*(_base_file(job, file) for file in job.base_files), _text(job)]
+    text = job.release.evaluate.text.on_hub
+    return [*(_base_file(job, file) for file in job.base_files), *([_text(job, text)] if text else [])]
 
 
 def _base_file(job: Job, file: File) -> Task:
@@ -60,8 +63,7 @@ def _base_file(job: Job, file: File) -> Task:
     )
 
 
-def _text(job: Job) -> Task:
-    text = job.release.evaluate.text
+def _text(job: Job, text: HubFile) -> Task:
     repository = Repository(text.repo, "dataset")
 
     def run(step: Step) -> Mapping[str, Json]:

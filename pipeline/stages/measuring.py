@@ -13,7 +13,7 @@ from pipeline.manifest import File, Manifest, write_atomically
 from pipeline.release import losses
 from pipeline.release.recipe import Precision
 from pipeline.release.server_command import server_command
-from pipeline.stages import download, quantize
+from pipeline.stages import download, quantize, speed, text
 from pipeline.stages.job import DISTORTION
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.engine.task import Step
-    from pipeline.evaluate.quality import Examined, Text
+    from pipeline.evaluate.quality import Examined
     from pipeline.evidence import Subject
     from pipeline.manifest import Json
     from pipeline.stages.job import Job
@@ -43,18 +43,25 @@ _BYTES = 2  # of a weight that is looked at, for the rate beside that of the qua
 def tasks(job: Job) -> list[Task]:
     serving = [_serving(job)] if job.release.evaluate.serve else []
     layers = _layers(job, "base"), _layers(job, "quantized")
-    return [layers[0], _weight_error(job), _generation(job), layers[1], _quality(job), *serving]
+    timed = speed.tasks(job, LANE, lambda step: _weights(job, step, "quantized"))
+    return [layers[0], _weight_error(job), _generation(job), layers[1], _quality(job), *serving, *timed]
 
 
 def measures(job: Job) -> tuple[str, ...]:
     """The names of the tasks that leave evidence."""
+    return (*judged(job), *speed.names(job))
+
+
+def judged(job: Job) -> tuple[str, ...]:
+    """Those of them that thresholds are about."""
     return (QUALITY, WEIGHT_ERROR, GENERATION, *([SERVING] if job.release.evaluate.serve else []))
 
 
 def evidence(job: Job) -> Evidence:
-    """What these tasks found."""
-    outputs = (output for task in measures(job) for output in (_QUALITY if task == QUALITY else (_output(task),)))
-    return Evidence(tuple(Measurement(**json.loads(job.workspace.path(output).read_text())) for output in outputs))
+    """What these tasks found; how fast the result is, as far as that is known."""
+    outputs = (output for task in judged(job) for output in (_QUALITY if task == QUALITY else (_output(task),)))
+    rows = (json.loads(job.workspace.path(output).read_text()) for output in outputs)
+    return Evidence((*(Measurement(**row) for row in rows), *speed.measurements(job)))
 
 
 def _output(task: str) -> str:
@@ -65,16 +72,16 @@ def _layers(job: Job, subject: Subject) -> Task:
     """The long part of measuring: the text through every layer of one model. Which way of holding weights is no
     matter of the result.
     """
-    asked = job.release.evaluate
+    how = job.release.evaluate.weights
 
     def run(step: Step) -> Mapping[str, Json]:
         from pipeline.evaluate.quality import compute_states
 
-        compute_states(_examined(job, step, subject), _text(job, step), asked.weights, step.advance)
+        compute_states(_examined(job, step, subject), text.read(job, step), how, step.advance)
         return {}
 
-    needs = (*_folder_tasks(job, subject), download.text_task(job))
-    return Task(STATES[subject], LANE, run, needs, _text_settings(job), work=_predictions(job))
+    needs = (*_folder_tasks(job, subject), *text.needs(job))
+    return Task(STATES[subject], LANE, run, needs, text.settings(job), work=text.predictions(job))
 
 
 def _quality(job: Job) -> Task:
@@ -83,16 +90,16 @@ def _quality(job: Job) -> Task:
         from pipeline.evaluate.quality import compare
 
         models = _examined(job, step, "base"), _examined(job, step, "quantized")
-        found = compare(*models, _text(job, step), step.advance)
-        measured = quality_measurements(found, _source(job), _baseline(job))
+        found = compare(*models, text.read(job, step), step.advance)
+        measured = quality_measurements(found, text.source(job), _baseline(job))
         for output, measurement in zip(_QUALITY, measured, strict=True):
             write_atomically(step.path(output), dump(asdict(measurement)))
         save_losses(step.path(losses.FILE), found)
         return {}
 
     folders = (*_folder_tasks(job, "base"), *_folder_tasks(job, "quantized"))
-    needs = (*STATES.values(), *folders, download.text_task(job))
-    return Task(QUALITY, LANE, run, needs, _text_settings(job), (*_QUALITY, losses.FILE), _predictions(job))
+    needs = (*STATES.values(), *folders, *text.needs(job))
+    return Task(QUALITY, LANE, run, needs, text.settings(job), (*_QUALITY, losses.FILE), text.predictions(job))
 
 
 def _weight_error(job: Job) -> Task:
@@ -203,28 +210,6 @@ def _examined(job: Job, step: Step, subject: Subject) -> Examined:
     folder, weights = _weights(job, step, subject)
     states = job.folders.workspace if subject == "base" else job.workspace.root
     return Examined(folder, weights, states / _STATES, job.release.base.trust_remote_code)
-
-
-def _text(job: Job, step: Step) -> Text:
-    from pipeline.evaluate.quality import Text
-
-    asked = job.release.evaluate
-    return Text(step.path(download.text_path(job)).read_text("utf-8"), asked.window, asked.windows)
-
-
-def _text_settings(job: Job) -> dict[str, Json]:
-    asked = job.release.evaluate
-    return {"text": _source(job), "window": asked.window, "windows": asked.windows}
-
-
-def _source(job: Job) -> dict[str, Json]:
-    text = job.release.evaluate.text
-    return {"repo": text.repo, "revision": text.revision, "file": text.file}
-
-
-def _predictions(job: Job) -> int:
-    asked = job.release.evaluate
-    return asked.windows * (asked.window - 1)
 
 
 def _baseline(job: Job) -> dict[str, Json]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pipeline import provenance
 from pipeline.engine.task import Lane, Task
-from pipeline.lock import Lock, LockedBase, LockedRecipe, LockedRule, LockedTarget, TensorClass
+from pipeline.evidence import Evidence
+from pipeline.lock import ContextMemory, Lock, LockedBase, LockedRecipe, LockedRule, LockedTarget, TensorClass
 from pipeline.manifest import File, Manifest, write_atomically
+from pipeline.release.find import imported_file
 from pipeline.stages import measuring, quantize, validate
 from pipeline.stages.happened import happened
+from pipeline.stages.sizes import sizes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,10 +52,11 @@ def write_commit(job: Job, commit: str) -> None:
 
 def _card(job: Job) -> Task:
     folder = job.folders.release(job.name)
+    imported = _imported(job)
 
     def run(step: Step) -> Mapping[str, Json]:
         texts = {
-            "evidence.json": measuring.evidence(job).to_json(),
+            "evidence.json": measuring.evidence(job).merged(imported.measurements).to_json(),
             "release.lock.json": _lock(job, step).to_json(),
         }
         for name, text in texts.items():
@@ -76,7 +81,16 @@ def _card(job: Job) -> Task:
         "release": job.release.model_dump(mode="json", exclude={"thresholds", "waivers", "fit"}, exclude_none=True),
         "recipe": job.recipe.words(),
     }
+    if imported.measurements:
+        settings["imported"] = hashlib.sha256(imported.to_json().encode()).hexdigest()
     return Task(TASK, LANE, run, needs, settings, tuple(_FILES.values()), len(_FILES), check)
+
+
+def _imported(job: Job) -> Evidence:
+    """The figures of other programs, which a person took over with `pipeline evidence import`."""
+    file = imported_file(job.name)
+    path = job.folders.root / file
+    return Evidence.from_json(path.read_text(), file) if path.exists() else Evidence()
 
 
 def _before_commit(name: str, text: str) -> str:
@@ -107,4 +121,5 @@ def _lock(job: Job, step: Step) -> Lock:
         tools=provenance.tools(),
         target=LockedTarget(job.release.target.repo, job.release.target.tag),
         waived=validate.waived(step.record(validate.JUDGE)),
+        memory=tuple(ContextMemory(row.context, row.nbytes) for row in sizes(job).memory if row.nbytes is not None),
     )

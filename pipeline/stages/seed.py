@@ -32,11 +32,9 @@ def sources(job: Job) -> dict[Repository, str]:
     """The repositories of this release that the embedded Hub can be given, and the commits that are pinned."""
     from pipeline.rehearsal.catalogue import CATALOGUE
 
-    text = job.release.evaluate.text
-    wanted = {
-        Repository(job.release.base.repo): job.release.base.revision,
-        Repository(text.repo, "dataset"): text.revision,
-    }
+    wanted = {Repository(job.release.base.repo): job.release.base.revision}
+    if text := job.release.evaluate.text.on_hub:
+        wanted[Repository(text.repo, "dataset")] = text.revision
     return {repo: revision for repo, revision in wanted.items() if job.release.hub == "local" and repo in CATALOGUE}
 
 

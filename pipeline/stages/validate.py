@@ -68,4 +68,4 @@ def _judge(job: Job) -> Task:
         settings["waivers"] = [waiver.model_dump(mode="json") for waiver in job.release.waivers]
     if thresholds.against != "base":
         settings["earlier"] = digest(job.folders, thresholds.against)
-    return Task(JUDGE, LANE, run, measuring.measures(job), settings)
+    return Task(JUDGE, LANE, run, measuring.judged(job), settings)

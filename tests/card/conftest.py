@@ -9,7 +9,16 @@ import pytest
 
 from pipeline.card.render import render
 from pipeline.evidence import Evidence, Measurement
-from pipeline.lock import Lock, LockedBase, LockedRecipe, LockedRule, LockedTarget, LockedWaiver, TensorClass
+from pipeline.lock import (
+    ContextMemory,
+    Lock,
+    LockedBase,
+    LockedRecipe,
+    LockedRule,
+    LockedTarget,
+    LockedWaiver,
+    TensorClass,
+)
 from pipeline.manifest import File, Manifest
 from pipeline.release.places import Place
 from pipeline.release.recipe import Precision, Recipe, Rule, Unquantized
@@ -72,6 +81,29 @@ def perplexity(subject, value, error, settings=SETTINGS, **changes):
     return measurement("perplexity", subject, values, settings, **changes)
 
 
+def rate(tokens, per_second, deviation=None, peak=None):
+    return {"tokens": tokens, "tokens_per_second": per_second, "deviation": deviation, "peak_memory": peak}
+
+
+def speed(subject="quantized", prompt=(), generation=(), settings=None, **changes):
+    values = {"prompt": list(prompt), "generation": list(generation)}
+    own = {"method": "mlx_lm.benchmark", "trials": 5, "prompt_of_generation": 512, **FLOAT32}
+    return measurement("speed", subject, values, own if settings is None else settings, **changes)
+
+
+def gguf(name="SmolLM2-135M-Instruct-Q4_K_M.gguf", prompt=(), generation=(), **changes):
+    """As `pipeline evidence import` takes it over from llama-bench."""
+    settings = {"harness": "llama-bench", "build": "7822 (8f91ca54e)", "backend": "MTL,BLAS", "trials": 5}
+    settings |= {"command": f"llama-bench -m {name} -p 1000 -n 500", "n_ubatch": 512, **changes.pop("settings", {})}
+    fields = {
+        "weights": "",
+        "machine": {"chip": "Apple M3 Ultra"},
+        "tools": {"llama.cpp": "7822 (8f91ca54e)"},
+        **changes,
+    }
+    return speed(name, prompt, generation, settings, **fields)
+
+
 def answer(prompt, text, problems=()):
     return {"prompt": prompt, "text": text, "tokens": 31, "stopped": not problems, "problems": list(problems)}
 
@@ -129,6 +161,9 @@ class Inputs:
     divergence = staticmethod(divergence)
     weight_error = staticmethod(weight_error)
     answer = staticmethod(answer)
+    rate = staticmethod(rate)
+    speed = staticmethod(speed)
+    gguf = staticmethod(gguf)
     serving = staticmethod(serving)
 
     def card(self) -> str:
@@ -274,3 +309,29 @@ def large(demo):
         perplexity("quantized", 3.777, 0.0203, settings={**SETTINGS, **metal}),
         generation(answer("Who are you?", "I am Kimi,\na model."), looping),
     )
+
+
+@pytest.fixture
+def fast(demo):
+    """The demo with its speed, that of a GGUF, one that was reported elsewhere, and its memory by context."""
+    own = speed(
+        prompt=[rate(1000, 412.318, 3.51, 712_000_000), rate(5000, 388.01, 12.4, 1_310_000_000)],
+        generation=[rate(500, 21.4466, 0.231, 655_000_000)],
+    )
+    theirs = gguf(
+        prompt=[rate(512, 14020.5, 151.2), rate(1000, 12441.903, 81.4)], generation=[rate(500, 389.564326, 1.042169)]
+    )
+    reported = speed(
+        "MLX 4 bit by someone",
+        [rate(1000, 224.094)],
+        settings={
+            "harness": "mlx_lm.benchmark",
+            "build": "0.30.7",
+            "backend": "metal",
+            "reported": "https://example.org/4",
+        },
+        source="reported",
+        machine={},
+    )
+    memory = (ContextMemory(4096, 204_000_000), ContextMemory(8192, 298_000_000))
+    return demo.with_evidence(reported, theirs, *demo.evidence.measurements, own).with_lock(memory=memory)

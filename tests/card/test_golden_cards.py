@@ -29,6 +29,10 @@ def test_a_large_release_with_code_a_licence_of_its_own_and_a_fault(large):
     compare("large.md", large.card())
 
 
+def test_a_release_with_its_speed_beside_a_gguf_and_a_reported_one(fast):
+    compare("fast.md", fast.card())
+
+
 def test_a_release_of_which_everything_was_measured_and_a_threshold_waived(measured):
     compare("measured.md", measured.card())
 

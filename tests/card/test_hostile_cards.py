@@ -63,16 +63,27 @@ def poisoned(demo, text):
         demo.generation(demo.answer(text, text), demo.answer(text, text, [text])),
         demo.divergence(),
         demo.weight_error(**{text: 0.1}),
+        *timed(demo, line, text),
     )
     recipe = replace(demo.recipe, summary=text)
     return replace(demo, release=asked, recipe=recipe, lock=lock).with_evidence(*measurements)
+
+
+def timed(demo, line, text):
+    """The speed of this model and of another."""
+    words = {"command": text, "build": text, "backend": text, "reported": text, "harness": text}
+    rows = [demo.rate(1000, 20.5, 0.5)]
+    return (
+        demo.speed(prompt=rows, machine={text: text}),
+        demo.gguf(line, rows, settings=words, machine={text: text}, source="reported"),
+    )
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
 def test_hostile_words_change_no_structure(measured, text):
     card = poisoned(measured, text).card()
     fields, body = parse(card)
-    clean_fields, clean_body = parse(measured.card())
+    clean_fields, clean_body = parse(clean_card(measured))
     assert list(fields) == list(clean_fields)
     assert {k: fields[k] for k in ("license", "base_model", "tags")} == {
         k: clean_fields[k] for k in ("license", "base_model", "tags")
@@ -93,6 +104,11 @@ def test_template_code_is_shown_and_not_run(demo):
 def test_tags_of_others_are_shown_and_not_obeyed(demo):
     rendered = RENDERER.render(parse(poisoned(demo, HOSTILE[2]).card())[1])
     assert f"<h1>{html.escape(HOSTILE[2].strip())}</h1>" in rendered
+
+
+def clean_card(demo):
+    """The demo with a speed too."""
+    return demo.with_evidence(*demo.evidence.measurements, *timed(demo, "A model", "A word.")).card()
 
 
 def outline(rendered):

@@ -10,7 +10,7 @@ from mlx_lm.utils import load_tokenizer
 
 from pipeline.errors import BaseModelError
 from pipeline.evaluate import chat_template
-from pipeline.release.schema import Prompt
+from pipeline.release.evaluated import Prompt
 
 if TYPE_CHECKING:
     from collections.abc import Callable

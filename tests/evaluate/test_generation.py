@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pipeline.evaluate import forward, generation
-from pipeline.release.schema import Prompt, Sampling
+from pipeline.release.evaluated import Prompt, Sampling
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,7 +16,7 @@ from pipeline.evaluate.measurement import (
 )
 from pipeline.evaluate.quality import Examined, Text, compare
 from pipeline.evidence import Evidence, Measurement
-from pipeline.release.schema import Prompt, Sampling
+from pipeline.release.evaluated import Prompt, Sampling
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,7 @@ import pytest
 from pipeline import provenance
 from pipeline.errors import BaseModelError, Interrupted, NotServed
 from pipeline.evaluate import serving
-from pipeline.release.schema import Prompt
+from pipeline.release.evaluated import Prompt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -200,6 +200,105 @@ def test_a_budget_is_read_in_bytes_and_tokens(repository):
     assert (fit.memory, fit.usable, fit.context, fit.beside, fit.size) == (512 << 30, 0.9, 131072, 60 * 10**9, None)
 
 
+TEXT = """\
+    repo: someone/prose
+    revision: 0123456789abcdef0123456789abcdef01234567
+    file: prose.txt
+"""
+
+
+def text_told(repository, keys, *, top=""):
+    """What is said of a release whose text is in another place: the places and sentences."""
+    assert TEXT in repository.text
+    text = repository.text.replace(TEXT, "".join(f"    {key}\n" for key in keys)).replace(
+        "  prompts:", f"{top}  prompts:"
+    )
+    repository.release("small", text)
+    return re.findall(r"^(\S+?):\d+:\d+: (.*)$", refusal(repository.root, "small"), re.MULTILINE)
+
+
+def test_a_text_may_be_a_file_of_ones_own_or_a_sampled_dataset(repository):
+    (repository.root / "releases" / "prose.jsonl").write_text('{"body": "One."}\n')
+    own = "    path: releases/prose.jsonl\n    field: body\n"
+    repository.release("small", repository.text.replace(TEXT, own))
+    text = load_release(repository.root, "small").release.evaluate.text
+    assert (text.on_hub, text.path, text.lines_field) == (None, "releases/prose.jsonl", "body")
+    repository.release("small", repository.text.replace(TEXT, "    dataset: some/years\n    seed: 0\n"))
+    text = load_release(repository.root, "small").release.evaluate.text
+    assert (text.on_hub, text.dataset, text.seed, text.samples) == (None, "some/years", 0, None)
+
+
+def test_only_lines_have_a_field(repository):
+    text = load_release(repository.root, "small").release.evaluate.text
+    assert (text.on_hub.file, text.lines_field) == ("prose.txt", None)
+    repository.release("small", repository.text.replace("prose.txt", "prose.jsonl"))
+    assert load_release(repository.root, "small").release.evaluate.text.lines_field == "text"
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ([], "evaluate.text: needs `repo`, `revision`, `file`, or instead `path` or `dataset`"),
+        (["repo: a/b", "file: x.txt"], "evaluate.text: needs `revision`"),
+        (["repo: a/b", "path: x.txt"], "evaluate.text.path: cannot stand beside `repo`: the text is in one place"),
+        (
+            ["path: x.txt", "dataset: a/b"],
+            "evaluate.text.dataset: cannot stand beside `path`: the text is in one place",
+        ),
+        (["path: ../x.txt"], "evaluate.text.path: must be the path of a file inside the repository, not '../x.txt'"),
+        (["path: x.txt", "field: body"], "evaluate.text.field: is for `.jsonl` files, and 'x.txt' is none"),
+        (
+            ["path: x.txt", "seed: 5"],
+            "evaluate.text.seed: is for a `dataset`; of a file, `evaluate.window` and `evaluate.windows` are measured",
+        ),
+        (["dataset: a/b", "seed: -1"], "evaluate.text.seed: must be at least 0, not -1"),
+        (["dataset: a/b", "samples: 0"], "evaluate.text.samples: must be at least 1, not 0"),
+        (["path: absent.txt"], "evaluate.text.path: absent.txt cannot be read: No such file or directory"),
+    ],
+)
+def test_a_text_that_is_nowhere_or_in_two_places_is_refused(keys, told, repository):
+    assert text_told(repository, keys) == [("releases/small/release.yaml", told)]
+
+
+def test_windows_are_of_files_and_samples_of_datasets(repository):
+    told = text_told(repository, ["dataset: a/b"], top="  windows: 8\n")
+    what = "evaluate.windows: is for a text in a file; of a dataset, `sequence_length` and `samples` of `text` hold"
+    assert told == [("releases/small/release.yaml", what)]
+
+
+def test_mistakes_in_a_file_of_ones_own_are_told_with_its_name(repository):
+    (repository.root / "prose.jsonl").write_text('{"text": "One."}\n{"txt": "Two."}\n')
+    assert text_told(repository, ["path: prose.jsonl"]) == [
+        ("prose.jsonl", "has no key `text`, but `txt`; name another with `evaluate.text.field`")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("speed", "told"),
+    [
+        (
+            "{prompts: [], generation: []}",
+            "evaluate.speed: asks for nothing: leave it out, or say `prompts` or `generation`",
+        ),
+        ("{prompts: [1000, 1000]}", "evaluate.speed.prompts: holds 1000 more than once"),
+        ("{generation: [0]}", "evaluate.speed.generation[0]: must be at least 1, not 0"),
+        ("{trials: 0}", "evaluate.speed.trials: must be at least 1, not 0"),
+        ("true", "evaluate.speed: must be keys with values, not true"),
+    ],
+)
+def test_a_benchmark_that_makes_no_sense_is_refused(speed, told, repository):
+    repository.release("small", repository.text.replace("  prompts:", f"  speed: {speed}\n  prompts:"))
+    (line,) = [line for line in refusal(repository.root, "small").splitlines() if line.startswith("releases/")]
+    assert line.endswith(told)
+
+
+def test_a_benchmark_is_measured_only_when_it_is_asked_for(repository):
+    assert load_release(repository.root, "small").release.evaluate.speed is None
+    repository.release("small", repository.text.replace("  prompts:", "  speed: {trials: 3}\n  prompts:"))
+    speed = load_release(repository.root, "small").release.evaluate.speed
+    assert (speed.prompts, speed.generation, speed.trials) == ((1000, 5000, 10000, 20000), (500, 1000, 2000, 5000), 3)
+
+
 THRESHOLDS = "thresholds: {perplexity_increase: 10 %}"
 
 

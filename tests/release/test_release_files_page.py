@@ -13,7 +13,7 @@ import pytest
 from pydantic.fields import FieldInfo
 
 from pipeline.errors import ReleaseFileError
-from pipeline.release import schema, written
+from pipeline.release import evaluated, fields, reported, schema, written, written_recipe
 from pipeline.release.load import load_recipe, load_release
 from pipeline.release.recipe import assign
 
@@ -22,16 +22,21 @@ SECTIONS = {
     "`base`": schema.BaseRevision,
     "`target`": schema.Target,
     "`fit`": schema.Fit,
-    "`evaluate`": schema.Evaluation,
-    "`evaluate.text`": schema.EvaluationText,
-    "`evaluate.prompts`": schema.Prompt,
-    "`evaluate.sampling`": schema.Sampling,
+    "`evaluate`": evaluated.Evaluation,
+    "`evaluate.text`": evaluated.EvaluationText,
+    "`evaluate.speed`": evaluated.Speed,
+    "`evaluate.prompts`": evaluated.Prompt,
+    "`evaluate.sampling`": evaluated.Sampling,
     "`thresholds`": schema.Thresholds,
     "`waivers`": schema.Waiver,
-    "Recipe": schema.WrittenRecipe,
-    "`rules`": schema.WrittenRule,
-    "`otherwise`": schema.Fallback,
-    "Precision": schema.Choice,
+    "Recipe": written_recipe.WrittenRecipe,
+    "`rules`": written_recipe.WrittenRule,
+    "`otherwise`": written_recipe.Fallback,
+    "Precision": written_recipe.Choice,
+    "Imported figures": reported.ReportedFile,
+    "`figures`": reported.ReportedFigures,
+    "`prompt` and `generation`": reported.ReportedSpeed,
+    "`perplexity`": reported.ReportedPerplexity,
 }
 SECTION = r"^### {}\n\n(?P<text>(?:(?!\||#).*\n)*)(?P<table>(?:\|.*\n)*)"
 
@@ -67,6 +72,8 @@ def default_of(field):
             return ""
         case bool():
             return f"`{str(field.default).lower()}`"
+        case tuple() as values:
+            return f"`[{', '.join(map(str, values))}]`"
         case int() if field.title.startswith("size"):
             return f"`{written.format_size(field.default)}`"
         case value:
@@ -74,13 +81,13 @@ def default_of(field):
 
 
 def table(model):
-    inherited = {} if model is schema.Choice else schema.Choice.model_fields
+    inherited = {} if model is written_recipe.Choice else written_recipe.Choice.model_fields
     rows = [
         f"| `{name}` | {type_of(field.annotation, field.title)} | {default_of(field)} | {field.description} |"
         for name, field in model.model_fields.items()
-        if not (issubclass(model, schema.Choice) and name in inherited)
+        if not (issubclass(model, written_recipe.Choice) and name in inherited)
     ]
-    if issubclass(model, schema.Choice) and inherited:
+    if issubclass(model, written_recipe.Choice) and inherited:
         rows.append("| | | | and the keys of a [precision](#precision) |")
     return "\n".join(["| Key | Type | Default | Meaning |", "|---|---|---|---|", *rows]) + "\n"
 
@@ -99,8 +106,9 @@ def test_the_page_says_of_every_key_what_the_schema_says(section, page):
 
 
 def test_every_part_of_the_schema_has_its_section():
-    parts = {part for part in vars(schema).values() if isinstance(part, type) and issubclass(part, schema.Written)}
-    assert parts - {schema.Written} == set(SECTIONS.values())
+    every = (part for module in (schema, evaluated, written_recipe, reported) for part in vars(module).values())
+    parts = {part for part in every if isinstance(part, type) and issubclass(part, fields.Written)}
+    assert parts - {fields.Written} == set(SECTIONS.values())
 
 
 def test_the_examples_on_the_page_are_valid(page, repository, llama):

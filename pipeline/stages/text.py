@@ -1,0 +1,122 @@
+"""What perplexity is measured on: where the text is from, how much of it, and the text itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.errors import UsageError
+from pipeline.manifest import File, Manifest, sha256
+from pipeline.release.load import refused
+from pipeline.release.texts import text_of
+from pipeline.stages import download
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pipeline.engine.task import Step
+    from pipeline.evaluate.dataset import Sample
+    from pipeline.evaluate.quality import Text
+    from pipeline.manifest import Json
+    from pipeline.release.places import Problem
+    from pipeline.stages.job import Job
+
+# Those of mlx_lm.perplexity.
+_SEED, _LENGTH, _SAMPLES = 123, 512, 256
+
+
+def check(job: Job) -> None:
+    """`UsageError` when the text needs a package that is missing: said before anything is downloaded."""
+    if job.release.evaluate.text.dataset is not None:
+        from pipeline.evaluate.dataset import check_installed
+
+        check_installed()
+
+
+def windows(job: Job) -> tuple[int, int]:
+    """How many windows are measured, and the tokens of each."""
+    asked = job.release.evaluate
+    if asked.text.dataset is None:
+        return asked.windows, asked.window
+    return asked.text.samples or _SAMPLES, asked.text.sequence_length or _LENGTH
+
+
+def predictions(job: Job) -> int:
+    """Tokens that are predicted: all of each window but the first."""
+    count, length = windows(job)
+    return count * (length - 1)
+
+
+def settings(job: Job) -> dict[str, Json]:
+    """What decides the tokens: `text`, `window` and `windows`. A file of one's own is named with its digest."""
+    count, length = windows(job)
+    return {"text": source(job), "window": length, "windows": count}
+
+
+def needs(job: Job) -> tuple[str, ...]:
+    """The tasks that have to be done before the text can be read."""
+    return (download.text_task(job),) if job.release.evaluate.text.on_hub else ()
+
+
+def read(job: Job, step: Step) -> Text | Sample:
+    """What the tokens are made of, for a task that needs `needs`; ReleaseFileError with the place in a broken file."""
+    from pipeline.evaluate.dataset import Sample
+    from pipeline.evaluate.quality import Text
+
+    count, length = windows(job)
+    if job.release.evaluate.text.dataset is not None:
+        return Sample(_dataset(job), _seed(job), length, count)
+    return Text(_text(job, step), length, count)
+
+
+def source(job: Job) -> dict[str, Json]:
+    """Where the text is from."""
+    asked = job.release.evaluate.text
+    source: dict[str, Json]
+    if asked.dataset is not None:
+        source, folder = {"dataset": asked.dataset, "seed": _seed(job)}, job.folders.root / asked.dataset
+        return {**source, "sha256": _digest(folder)} if folder.is_dir() else source
+    if asked.on_hub:
+        source = {"repo": asked.on_hub.repo, "revision": asked.on_hub.revision, "file": asked.on_hub.file}
+    else:
+        path = _path(job)
+        source = {"path": asked.path, "sha256": sha256(path) if path.is_file() else ""}
+    return {**source, "field": asked.lines_field} if asked.lines_field else source
+
+
+def _seed(job: Job) -> int:
+    seed = job.release.evaluate.text.seed
+    return _SEED if seed is None else seed
+
+
+def _dataset(job: Job) -> str:
+    """As `datasets` understands it: a folder of the release repository by its whole path."""
+    asked = str(job.release.evaluate.text.dataset)
+    folder = job.folders.root / asked
+    return str(folder) if folder.is_dir() else asked
+
+
+def _digest(folder: Path) -> str:
+    """Of every file in it."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return Manifest(
+        tuple(File(path.relative_to(folder).as_posix(), path.stat().st_size, sha256(path)) for path in files)
+    ).digest
+
+
+def _path(job: Job) -> Path:
+    return job.folders.root / str(job.release.evaluate.text.path)
+
+
+def _text(job: Job, step: Step) -> str:
+    asked = job.release.evaluate.text
+    path = step.path(download.text_path(job)) if asked.on_hub else _path(job)
+    name = asked.on_hub.file if asked.on_hub else str(asked.path)
+    problems: list[Problem] = []
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"the evaluation text {name} cannot be read: {error.strerror}") from None
+    text = text_of(content, name, asked.lines_field, problems)
+    if problems:
+        raise refused(problems, "It is the evaluation text; correct it, or choose another in release.yaml.")
+    return text

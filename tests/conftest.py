@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+# In the background of a shell Ctrl-C is ignored, by us and by what we start, and tests of it would wait for ever.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # The client reads these when it is imported: before any test module does.
 os.environ["HF_HUB_DISABLE_XET"] = "1"
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"

@@ -73,7 +73,9 @@ def _parser() -> argparse.ArgumentParser:
     release.add_argument("--until", metavar="STAGE", help="stop after seed, download, quantize, validate or render")
     release.add_argument("--all", action="store_true", help="list every task of the plan")
     release.add_argument(
-        "--disk-window", metavar="SIZE", help="keep at most this much of the base on disk, deleting what is used up"
+        "--disk-window",
+        metavar="SIZE",
+        help="keep at most this much of the base on disk, deleting what is used up; measuring the base needs all of it",
     )
 
     plan = _command(

@@ -48,7 +48,7 @@ class Unmeasurable(ThresholdsMissed):
     """What the result computes is no number: it is not good enough, whatever was asked."""
 
 
-class NotServed(ThresholdsMissed):
+class NotServed(PipelineError):
     """`mlx_lm.server`, which the card tells people to run, does not run with the result."""
 
 

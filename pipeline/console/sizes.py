@@ -121,7 +121,8 @@ def _disk(sizes: Sizes) -> Iterator[Row]:
     yield _heading("disk", "to make it")
     yield Text("base and result"), Text(_size(disk.base + disk.result)), Text("")
     least = (
-        f"result and base files as they are needed; no shard is made from more than {byte_size(disk.window)} of them"
+        f"up to the quantizing, which makes no shard from more than {byte_size(disk.window)} of base files; measuring "
+        "the base needs all of it"
     )
     yield Text("with --disk-window"), Text(_size(disk.window + disk.result)), Text(least, style="dim")
 

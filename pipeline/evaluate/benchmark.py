@@ -11,14 +11,11 @@ from typing import TYPE_CHECKING
 import mlx.core as mx
 from mlx_lm.generate import GenerationResponse, stream_generate
 
-from pipeline.errors import BaseModelError, UsageError
-from pipeline.evaluate.forward import Folder, computing, load
-from pipeline.evaluate.memory import available
-from pipeline.evaluate.opening import resident_bytes
+from pipeline.errors import BaseModelError
+from pipeline.evaluate.forward import computing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
 
     from pipeline.evaluate.forward import Loaded
     from pipeline.evaluate.lengths import Length
@@ -40,21 +37,6 @@ class Speed:
     tokens_per_second: float
     deviation: float | None
     peak_memory: int
-
-
-def open_resident(folder: Path, *, trust_remote_code: bool = False) -> Loaded:
-    """The model of a folder, whole in memory: read layer by layer, it would have the speed of the disk.
-
-    `UsageError` when it does not fit.
-    """
-    needed, there = resident_bytes(Folder(folder, trust_remote_code)), available()
-    if needed > there:
-        raise UsageError(
-            f"the speed of the result cannot be measured: its weights take {needed / 1e9:.1f} GB here, and "
-            f"{there / 1e9:.1f} GB of memory are left",
-            hint="Leave `evaluate.speed` out of release.yaml, or run the release on a larger machine.",
-        )
-    return load(folder, trust_remote_code=trust_remote_code)
 
 
 def measure(loaded: Loaded, vocabulary: int, length: Length, trials: int, advance: Callable[[int], None]) -> Speed:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline import provenance
+from pipeline.errors import NotServed
 from pipeline.evaluate import benchmark, serving
 from pipeline.evaluate.dataset import Sample
 from pipeline.evaluate.divergence import summary
@@ -138,7 +139,10 @@ def serving_measurement(
     advance: Callable[[int], None],
 ) -> Measurement:
     """What `mlx_lm.server` answers; `repository` is what stands in the place of the folder in the card's command."""
-    result = serving.serve(folder, prompt, max_tokens, trust_remote_code=trust_remote_code, advance=advance)
+    try:
+        result = serving.serve(folder, prompt, max_tokens, trust_remote_code=trust_remote_code, advance=advance)
+    except NotServed as failure:
+        result = serving.Served("", "", (f"{failure}. {failure.hint}",))
     return _measurement(
         "serving",
         {

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_CGROUP = Path("/sys/fs/cgroup")
-_CGROUP_FILES = (
-    ("memory.max", "memory.current"),
-    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+_GROUPS, _OWN = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+# Of both versions of control groups: where the memory controller lies, the limit, what is used, and what of that is
+# only cache, which gives way.
+_VERSIONS = (
+    ("", "memory.max", "memory.current", r"^inactive_file (\d+)"),
+    ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes", r"^total_inactive_file (\d+)"),
 )
 
 
@@ -25,17 +27,14 @@ def available() -> int:
 
 
 def _limits() -> Iterator[int]:
-    found = _read(Path("/proc/meminfo"), r"MemAvailable:\s+(\d+) kB")
+    found = _number(Path("/proc/meminfo"), r"MemAvailable:\s+(\d+) kB")
     yield found * 1024 if found is not None else os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     taken = _taken()
     for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA):
         soft, _ = resource.getrlimit(kind)
         if soft != resource.RLIM_INFINITY:
             yield soft - taken
-    for most, used in _CGROUP_FILES:
-        limit = _read(_CGROUP / most, r"(\d+)")
-        if limit is not None:
-            yield limit - (_read(_CGROUP / used, r"(\d+)") or 0)
+    yield from _of_groups()
     if sys.platform == "darwin":
         import mlx.core as mx
 
@@ -44,15 +43,34 @@ def _limits() -> Iterator[int]:
             yield recommended
 
 
+def _of_groups() -> Iterator[int]:
+    """What the process's own control group, and each one around it, still allows."""
+    for controller, most, used, cache in _VERSIONS:
+        top = _GROUPS / controller
+        own = _read(_OWN, rf"^\d+:{controller}:/(.*)$")
+        for folder in (top / own, *(top / own).parents) if own is not None else (top,):
+            limit = _number(folder / most, r"^(\d+)")
+            if limit is not None:
+                spare = _number(folder / "memory.stat", cache) or 0
+                yield limit - (_number(folder / used, r"^(\d+)") or 0) + spare
+            if folder == top:
+                break
+
+
 def _taken() -> int:
     """What this process has; on macOS its largest so far."""
-    found = _read(Path("/proc/self/status"), r"VmRSS:\s+(\d+) kB")
+    found = _number(Path("/proc/self/status"), r"VmRSS:\s+(\d+) kB")
     return found * 1024 if found is not None else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def _read(path: Path, pattern: str) -> int | None:
+def _number(path: Path, pattern: str) -> int | None:
+    found = _read(path, pattern)
+    return None if found is None else int(found)
+
+
+def _read(path: Path, pattern: str) -> str | None:
     try:
-        found = re.search(pattern, path.read_text())
+        found = re.search(pattern, path.read_text(), re.MULTILINE)
     except OSError:
         return None
-    return int(found[1]) if found else None
+    return found[1] if found else None

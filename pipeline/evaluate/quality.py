@@ -12,7 +12,7 @@ from pipeline.errors import BaseModelError
 from pipeline.evaluate.dataset import Sample, sampled
 from pipeline.evaluate.divergence import tokenwise
 from pipeline.evaluate.forward import batches
-from pipeline.evaluate.opening import open_weights
+from pipeline.evaluate.opening import chosen, open_weights
 from pipeline.evaluate.passes import finished, through_layers
 from pipeline.evaluate.perplexity import windows
 
@@ -64,8 +64,11 @@ class Found:
 
 def compute_states(model: Examined, text: Text | Sample, how: How, advance: Callable[[int], None]) -> None:
     """Bring the text through all layers of one model, from wherever an earlier run of the same came to."""
-    weights = open_weights(model.folder, how, trust_remote_code=model.trust_remote_code)
-    _states(weights, model, _tokens(weights, text), advance)
+    weights = open_weights(model.folder, "streamed", trust_remote_code=model.trust_remote_code)
+    tokens = _tokens(weights, text)
+    if not _are_complete(weights, model, tokens) and chosen(how, model.folder, model.trust_remote_code) == "resident":
+        weights = open_weights(model.folder, "resident", trust_remote_code=model.trust_remote_code)
+    _states(weights, model, tokens, advance)
 
 
 def compare(base: Examined, quantized: Examined, text: Text | Sample, advance: Callable[[int], None]) -> Found:
@@ -98,19 +101,27 @@ def _digest(tokens: Tokens) -> str:
 
 def _states(weights: Weights, model: Examined, tokens: Tokens, advance: Callable[[int], None]) -> Path:
     """The folder of the hidden states behind the last layer, complete."""
-    inputs = batches(weights, tokens[:, :-1])
+    folder = _folder(weights, model, tokens)
+    if _are_complete(weights, model, tokens):
+        advance(tokens.size - len(tokens))
+    else:
+        through_layers(weights, batches(weights, tokens[:, :-1]), folder, advance)
+    return folder
+
+
+def _are_complete(weights: Weights, model: Examined, tokens: Tokens) -> bool:
+    return finished(_folder(weights, model, tokens), len(batches(weights, tokens[:, :-1])))
+
+
+def _folder(weights: Weights, model: Examined, tokens: Tokens) -> Path:
+    """Named after all that decides about the states in it."""
     tools = provenance.tools()
     key = {
         "generation": _GENERATION,
         "weights": model.weights,
         "token_ids": _digest(tokens),
-        "batches": len(inputs),
+        "batches": len(batches(weights, tokens[:, :-1])),
         "compute": [weights.compute.backend, weights.compute.dtype],
         "tools": [tools["mlx"], tools["mlx-lm"]],
     }
-    folder = model.states / hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]
-    if finished(folder, len(inputs)):
-        advance(tokens.size - len(tokens))
-    else:
-        through_layers(weights, inputs, folder, advance)
-    return folder
+    return model.states / hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]

@@ -195,6 +195,10 @@ class Evaluation(Written):
     sampling: Sampling | None = Field(
         default=None, description="Asks for a second answer to every prompt, drawn at random; the first is greedy."
     )
+    generate: bool = Field(
+        default=True,
+        description="Whether the result is asked the prompts; `false` only where no machine at hand can hold it.",
+    )
     serve: bool = Field(
         default=True,
         description="Whether the result is asked through `mlx_lm.server` too, as the card tells people to.",

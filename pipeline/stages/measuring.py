@@ -21,12 +21,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.engine.task import Step
+    from pipeline.engine.workspace import Record
     from pipeline.evaluate.quality import Examined
     from pipeline.evidence import Subject
     from pipeline.manifest import Json
     from pipeline.stages.job import Job
 
-LANE = Lane("validate", "lets the model speak and measures its perplexity, for nothing is published untested", 1, "tok")
+LANE = Lane(
+    "validate", "lets the model speak and measures it against its base: nothing is published untested", 1, "tok"
+)
+WEIGHTS = Lane("weights", "compares the stored weights with the base's, for which no text is needed")
 STATES: dict[Subject, str] = {"base": "validate/layers-base", "quantized": "validate/layers"}
 QUALITY = "validate/quality"
 WEIGHT_ERROR = "validate/weight-error"
@@ -37,14 +41,16 @@ ANSWER = 32
 
 _QUALITY = tuple(f"evidence/{name}.json" for name in ("perplexity-base", "perplexity", "divergence"))
 _STATES = "states"
-_BYTES = 2  # of a weight that is looked at, for the rate beside that of the quantizing
+_BYTES = 2  # of a weight that is looked at
 
 
 def tasks(job: Job) -> list[Task]:
-    serving = [_serving(job)] if job.release.evaluate.serve else []
+    asked = job.release.evaluate
+    generation = [_generation(job)] if asked.generate else []
+    serving = [_serving(job)] if asked.serve else []
     layers = _layers(job, "base"), _layers(job, "quantized")
     timed = speed.tasks(job, LANE, lambda step: _weights(job, step, "quantized"))
-    return [layers[0], _weight_error(job), _generation(job), layers[1], _quality(job), *serving, *timed]
+    return [layers[0], _weight_error(job), *generation, layers[1], _quality(job), *serving, *timed]
 
 
 def measures(job: Job) -> tuple[str, ...]:
@@ -54,7 +60,9 @@ def measures(job: Job) -> tuple[str, ...]:
 
 def judged(job: Job) -> tuple[str, ...]:
     """Those of them that thresholds are about."""
-    return (QUALITY, WEIGHT_ERROR, GENERATION, *([SERVING] if job.release.evaluate.serve else []))
+    asked = job.release.evaluate
+    optional = {GENERATION: asked.generate, SERVING: asked.serve}
+    return (QUALITY, WEIGHT_ERROR, *(task for task, wanted in optional.items() if wanted))
 
 
 def evidence(job: Job) -> Evidence:
@@ -103,9 +111,7 @@ def _quality(job: Job) -> Task:
 
 
 def _weight_error(job: Job) -> Task:
-    """How far the weights moved: nothing computes with them, so this is known whatever the text and the machine. It
-    runs beside the quantizing, whose work it repeats.
-    """
+    """How far the weights moved: nothing computes with them, so this is known whatever the text and the machine."""
     settings: dict[str, Json] = {path: str(one) for path, one in job.assignment.precisions.items()}
 
     def measure(step: Step) -> Measurement:
@@ -125,7 +131,7 @@ def _weight_error(job: Job) -> Task:
     work = _BYTES * sum(
         math.prod(one.module.shape) for one in job.assignment.modules if isinstance(one.precision, Precision)
     )
-    return _measuring(WEIGHT_ERROR, measure, needs, settings, work, lane=quantize.LANE)
+    return _measuring(WEIGHT_ERROR, measure, needs, settings, work, lane=WEIGHTS)
 
 
 def _generation(job: Job) -> Task:
@@ -138,11 +144,17 @@ def _generation(job: Job) -> Task:
     }
 
     def measure(step: Step) -> Measurement:
-        from pipeline.evaluate.forward import load
         from pipeline.evaluate.measurement import generation_measurement
+        from pipeline.evaluate.opening import open_resident
 
         folder, weights = _weights(job, step, "quantized")
-        loaded = load(folder, trust_remote_code=job.release.base.trust_remote_code)
+        loaded = open_resident(
+            folder,
+            "the result cannot be asked anything",
+            "Run the release on a larger machine, or set `evaluate.generate` and `thresholds.generation` to `false`: "
+            "the card then says that it was not asked.",
+            trust_remote_code=job.release.base.trust_remote_code,
+        )
         return generation_measurement(
             loaded,
             asked.prompts,
@@ -182,7 +194,12 @@ def _serving(job: Job) -> Task:
             advance=step.advance,
         )
 
-    return _measuring(SERVING, measure, _folder_tasks(job, "quantized"), settings, 2 * ANSWER)
+    def check(_: Record) -> str | None:
+        """What kept a server from running, such as too little memory, may be gone."""
+        found = json.loads(job.workspace.path(_output(SERVING)).read_text())
+        return None if found["values"]["passed"] else "the server did not answer well the last time"
+
+    return _measuring(SERVING, measure, _folder_tasks(job, "quantized"), settings, 2 * ANSWER, check=check)
 
 
 def _measuring(
@@ -193,6 +210,7 @@ def _measuring(
     work: int,
     *,
     lane: Lane = LANE,
+    check: Callable[[Record], str | None] | None = None,
 ) -> Task:
     output = _output(name)
 
@@ -200,7 +218,7 @@ def _measuring(
         write_atomically(step.path(output), dump(asdict(measure(step))))
         return {}
 
-    return Task(name, lane, run, needs, settings, (output,), work)
+    return Task(name, lane, run, needs, settings, (output,), work, check)
 
 
 def _examined(job: Job, step: Step, subject: Subject) -> Examined:

@@ -71,11 +71,17 @@ def _timed(job: Job, lane: Lane, model: Model, name: str, length: Length) -> Tas
     trials = asked.trials if asked else 0
 
     def run(step: Step) -> Mapping[str, Json]:
-        from pipeline.evaluate.benchmark import open_resident, vocabulary
+        from pipeline.evaluate.benchmark import vocabulary
         from pipeline.evaluate.measurement import speed_measurement
+        from pipeline.evaluate.opening import open_resident
 
         folder, weights = model(step)
-        loaded = open_resident(folder, trust_remote_code=job.release.base.trust_remote_code)
+        loaded = open_resident(
+            folder,
+            "the speed of the result cannot be measured",
+            "Leave `evaluate.speed` out of release.yaml, or run the release on a larger machine.",
+            trust_remote_code=job.release.base.trust_remote_code,
+        )
         known = vocabulary(json.loads(job.layout.config))
         found = speed_measurement(
             loaded, length, known, trials, subject="quantized", weights=weights, advance=step.advance

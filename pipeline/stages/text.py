@@ -25,11 +25,22 @@ _SEED, _LENGTH, _SAMPLES = 123, 512, 256
 
 
 def check(job: Job) -> None:
-    """`UsageError` when the text needs a package that is missing: said before anything is downloaded."""
-    if job.release.evaluate.text.dataset is not None:
+    """`UsageError` for what can be known of the text before anything is downloaded.
+
+    That is a package that it needs, and a file of one's own that is too short: a token has a byte at least.
+    """
+    asked = job.release.evaluate.text
+    if asked.dataset is not None:
         from pipeline.evaluate.dataset import check_installed
 
         check_installed()
+    if asked.path is not None and (path := _path(job)).is_file():
+        (count, length), size = windows(job), path.stat().st_size
+        if size < count * length:
+            raise UsageError(
+                f"the evaluation text {asked.path} has {size:,} bytes; {count} windows of {length} tokens need more",
+                hint="Lower `evaluate.windows` or `evaluate.window`, or choose a longer text.",
+            )
 
 
 def windows(job: Job) -> tuple[int, int]:

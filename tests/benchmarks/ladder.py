@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 BITS = (8, 6, 5, 4, 3, 2)
 GROUP_SIZE = 64
+AGREES = 1e-4
 CHECKED = 48  # tokens that mlx_lm measures too, at a few seconds a hundred
 MODELS = ("dense", "mixture of experts")
 
@@ -69,6 +70,8 @@ def main() -> None:
     print(table)
     if not all(falls(rows, name) for name in {row.model for row in rows}):
         raise SystemExit("not in order")
+    if any(abs(row.theirs) > AGREES for row in rows):
+        raise SystemExit("mlx_lm has another perplexity")
 
 
 def _inputs(folder: Path, only: str | None) -> Iterator[tuple[str, Path, str]]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from pipeline.evaluate import forward
+from pipeline.errors import NotServed
+from pipeline.evaluate import forward, serving
 from pipeline.evaluate.measurement import (
     generation_measurement,
     quality_measurements,
@@ -83,6 +84,25 @@ def _generation(loaded: forward.Loaded, sampling: Sampling | None = None) -> Any
     prompts = [Prompt(ask="Hello?"), Prompt(ask="Why?", expect="[Bb]ecause", max_tokens=3)]
     said = {"subject": "quantized", "weights": "c" * 64}
     return generation_measurement(loaded, prompts, 8, sampling, **said, advance=lambda _: None)  # type: ignore[arg-type]
+
+
+def test_a_server_that_does_not_run_is_evidence_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise NotServed("mlx_lm.server ended with exit code 1", hint="Leave it out.")
+
+    monkeypatch.setattr(serving, "serve", refuse)
+    found = serving_measurement(
+        tmp_path,
+        Prompt(ask="Hello?"),
+        8,
+        repository="demo/model",
+        trust_remote_code=False,
+        subject="quantized",
+        weights="c" * 64,
+        advance=lambda _: None,
+    )
+    assert found.values["passed"] is False
+    assert found.values["problems"] == ["mlx_lm.server ended with exit code 1. Leave it out."]
 
 
 def test_answers_are_evidence_with_their_problems(random_model: Callable[..., Path]) -> None:

@@ -32,23 +32,40 @@ def test_a_limit_on_the_process_is_heeded(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("files", "left"),
+    ("own", "files", "left"),
     [
-        ({"memory.max": "1000\n", "memory.current": "400\n"}, 600),
-        ({"memory.max": "1000\n", "memory.current": "4000\n"}, 0),
-        ({"memory/memory.limit_in_bytes": "500\n", "memory/memory.usage_in_bytes": "100\n"}, 400),
-        ({"memory.max": "1000\n"}, 1000),
+        ("0::/", {"memory.max": "1000", "memory.current": "400"}, 600),
+        ("0::/", {"memory.max": "1000", "memory.current": "4000"}, 0),
+        ("0::/a/b", {"a/b/memory.max": "1000", "a/b/memory.current": "400", "a/memory.max": "500"}, 500),
+        ("0::/a", {"a/memory.max": "max", "memory.max": "700"}, 700),
+        (
+            "0::/a",
+            {"a/memory.max": "1000", "a/memory.current": "900", "a/memory.stat": "anon 5\ninactive_file 300\n"},
+            400,
+        ),
+        (
+            "3:memory:/a\n2:cpu:/",
+            {"memory/a/memory.limit_in_bytes": "500", "memory/a/memory.usage_in_bytes": "100"},
+            400,
+        ),
+        ("", {"memory/memory.limit_in_bytes": "500"}, 500),
     ],
 )
-def test_a_control_group_is_heeded(monkeypatch, tmp_path, files, left) -> None:
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
-    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
+def test_a_control_group_is_heeded(monkeypatch, tmp_path, own, files, left) -> None:
+    _group(monkeypatch, tmp_path, own, files)
     assert memory.available() == left
 
 
 def test_a_control_group_without_a_limit_is_none(monkeypatch, tmp_path) -> None:
-    (tmp_path / "memory.max").write_text("max\n")
-    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
+    _group(monkeypatch, tmp_path, "0::/", {"memory.max": "max"})
     assert memory.available() > 1 << 20
+
+
+def _group(monkeypatch, folder, own, files) -> None:
+    for name, text in files.items():
+        path = folder / "groups" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{text}\n")
+    (folder / "own").write_text(f"{own}\n")
+    monkeypatch.setattr(memory, "_GROUPS", folder / "groups")
+    monkeypatch.setattr(memory, "_OWN", folder / "own")

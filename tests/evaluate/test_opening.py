@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline.errors import BaseModelError
+from pipeline.errors import BaseModelError, UsageError
 from pipeline.evaluate import opening
 from pipeline.evaluate.forward import Folder, Loaded
-from pipeline.evaluate.opening import open_weights, resident_bytes
+from pipeline.evaluate.opening import open_resident, open_weights, resident_bytes
 from pipeline.evaluate.streamed import Streamed
 
 if TYPE_CHECKING:
@@ -43,6 +43,17 @@ def test_who_asks_is_heeded(
     assert weights.layers == 2
     assert (weights.compute.backend, weights.compute.dtype) == ("cpu", "float32")
     assert len(weights.tokenizer) > 0
+
+
+def test_what_must_be_resident_is_refused_before_it_is_loaded(
+    random_model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = random_model()
+    monkeypatch.setattr(opening, "available", lambda: 1000)
+    monkeypatch.setattr(opening, "load", lambda *_, **__: pytest.fail("it was loaded"))
+    with pytest.raises(UsageError, match=r"cannot speak: its weights take 0\.\d GB here, and 0\.0 GB") as told:
+        open_resident(folder, "cannot speak", "Buy a Mac.")
+    assert told.value.hint == "Buy a Mac."
 
 
 @pytest.mark.parametrize("how", ["resident", "streamed", "auto"])

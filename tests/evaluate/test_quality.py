@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import BaseModelError
-from pipeline.evaluate import quality
+from pipeline.evaluate import opening, quality
 from pipeline.evaluate.quality import Examined, Text, compare, compute_states
 
 if TYPE_CHECKING:
@@ -61,6 +61,14 @@ def test_the_layers_are_gone_through_once(models: tuple[Examined, Examined], wal
     assert sum(told) == 3 * 19
     for one, other in zip(dataclasses.astuple(found.tokenwise), dataclasses.astuple(expected.tokenwise), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_what_is_complete_needs_no_layer(models: tuple[Examined, Examined], monkeypatch: pytest.MonkeyPatch) -> None:
+    compute_states(models[0], TEXT, "resident", quiet)
+    monkeypatch.setattr(opening, "load", lambda *_, **__: pytest.fail("the whole model was loaded"))
+    told: list[int] = []
+    compute_states(models[0], TEXT, "resident", told.append)
+    assert sum(told) == 3 * 19
 
 
 def test_the_base_s_states_serve_another_release(models: tuple[Examined, Examined], walked: list[str]) -> None:

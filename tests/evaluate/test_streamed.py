@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -171,6 +173,26 @@ def test_a_base_is_evaluated_from_its_own_packed_checkpoint(tiny_kimi_base: Path
     assert {(weight.dtype, weight.ndim) for weight in experts} == {(mx.uint32, 3)}
     found = losses(streamed(folder), tmp_path / "streamed")
     np.testing.assert_array_equal(found, losses(resident(folder), tmp_path / "resident"))
+    assert np.isfinite(found).all()
+
+
+def test_a_base_in_fp8_is_evaluated_from_its_own_checkpoint(configs: dict[str, dict[str, Any]], tmp_path: Path) -> None:
+    """As DeepSeek publishes: weights in fp8, with a scale for every block of 128 by 128."""
+    path = tmp_path / "fp8"
+    assert upstream.write(path, upstream.runnable(configs["deepseek_v3"]), stacked=False)
+    weights = dict(mx.load(str(path / "model.safetensors")).items())
+    packed = [name for name in weights if re.search(r"(gate|up|down|o|q|kv)\w*_proj\.weight$", name)]
+    for number, name in enumerate(packed):
+        rows, columns = weights[name].shape
+        scales = mx.random.uniform(0.02, 0.1, (-(-rows // 128), -(-columns // 128)), key=mx.random.key(number))
+        weights |= {name: mx.to_fp8(weights[name]), f"{name}_scale_inv": scales}
+    mx.save_safetensors(str(path / "model.safetensors"), weights, metadata={"format": "pt"})
+    config = json.loads((path / "config.json").read_text())
+    config["quantization_config"] = {"quant_method": "fp8", "fmt": "e4m3", "weight_block_size": [128, 128]}
+    (path / "config.json").write_text(json.dumps(config))
+    assert packed
+    found = losses(streamed(Folder(path)), tmp_path / "streamed")
+    np.testing.assert_array_equal(found, losses(resident(Folder(path)), tmp_path / "resident"))
     assert np.isfinite(found).all()
 
 

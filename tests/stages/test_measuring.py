@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from pipeline.hub.connect import connect
@@ -57,3 +59,16 @@ def test_the_command_of_the_card_is_served_unless_it_is_not_wanted(tasks):
     trusted = tasks("\nrecipe:", "  trust_remote_code: true\n\nrecipe:")[measuring.SERVING].settings
     assert trusted["command"] == [*serving["command"], "--trust-remote-code"]
     assert measuring.SERVING not in tasks("  max_tokens: 120\n", "  max_tokens: 120\n  serve: false\n")
+
+
+def test_a_result_that_no_machine_holds_need_not_be_asked(tasks):
+    assert measuring.GENERATION not in tasks("  max_tokens: 120\n", "  max_tokens: 120\n  generate: false\n")
+
+
+def test_a_server_that_did_not_answer_well_is_tried_again(tasks, repository):
+    check = tasks()[measuring.SERVING].check
+    file = repository.workspace / "releases/demo/evidence/serving.json"
+    file.parent.mkdir(parents=True)
+    for passed, reason in ((True, None), (False, "the server did not answer well the last time")):
+        file.write_text(json.dumps({"values": {"passed": passed}}))
+        assert check(None) == reason

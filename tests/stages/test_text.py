@@ -48,6 +48,13 @@ def test_a_text_on_a_hub_is_asked_for_as_it_always_was(tmp_path):
     assert text.predictions(asked) == 14
 
 
+def test_a_file_that_cannot_hold_so_many_tokens_is_refused_before_anything_is_made(tmp_path):
+    (tmp_path / "short.txt").write_text("Once upon")
+    text.check(job(tmp_path, {"path": "short.txt"}, window=3, windows=3))
+    with pytest.raises(UsageError, match=r"short\.txt has 9 bytes; 5 windows of 2 tokens need more"):
+        text.check(job(tmp_path, {"path": "short.txt"}, window=2, windows=5))
+
+
 def test_lines_of_a_hubs_file_are_one_text(tmp_path):
     written = {**ON_HUB, "file": "data/prose.jsonl", "field": "body"}
     asked = job(tmp_path, written, window=5, windows=2)

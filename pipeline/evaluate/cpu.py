@@ -136,7 +136,9 @@ def compared(base: mx.array, quantized: mx.array, targets: NDArray[np.int32]) ->
     divergence, agreement = [], []
     for p, q, _ in _blocks(targets, base, quantized):
         weights = np.exp(p - p.max(-1, keepdims=True))
-        apart = (weights * (p - q)).sum(-1) / weights.sum(-1)
+        # A word that both models rule out is at no distance, though its logits have none.
+        apart = np.subtract(p, q, out=np.zeros_like(p), where=weights > 0)
+        apart = (weights * apart).sum(-1) / weights.sum(-1)
         divergence.append((apart - _log_sum(p) + _log_sum(q)).astype(np.float32))
         agreement.append((p.argmax(-1) == q.argmax(-1)).astype(np.float32))
     rows = (np.concatenate(each).reshape(targets.shape) for each in (divergence, agreement))

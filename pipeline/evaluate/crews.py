@@ -109,5 +109,6 @@ class _Crew:
 
 def _park(layer: int) -> None:
     parent = greenlet.getcurrent().parent
-    if parent is not None:
-        parent.switch(layer)
+    if parent is None:
+        raise RuntimeError("a pass that nobody steps has reached a layer")
+    parent.switch(layer)

@@ -43,9 +43,14 @@ def decoder_layers(model: Model) -> list[Layer]:
         layers = [module for _, module in sorted(model.children().items()) if isinstance(module, Module)]
         layers = [module for module in layers if _is_called(module) and "layers" in module]
     if not layers:
-        name = type(model).__module__.rpartition(".")[2]
-        raise BaseModelError(f"nothing can be measured on the architecture {name}: it has no list of decoder layers")
+        raise BaseModelError(
+            f"nothing can be measured on the architecture {architecture(model)}: it has no list of decoder layers"
+        )
     return cast("list[Layer]", list({id(layer): layer for layer in layers}.values()))
+
+
+def architecture(model: Model) -> str:
+    return type(model).__module__.rpartition(".")[2]
 
 
 def _is_called(module: Module) -> bool:

@@ -60,7 +60,7 @@ def tokenwise(
 ) -> Tokenwise:
     """Compare two models of which each has all batches behind its last layer, in its folder (base, quantized).
 
-    tokens: windows (count, window). Only the two heads and the logits of a batch or two are in memory.
+    tokens: windows (count, window). In memory are both heads, and the logits of as many batches as compute at a time.
     """
     inputs, targets = (batches(quantized, part) for part in (tokens[:, :-1], tokens[:, 1:]))
 
@@ -85,7 +85,9 @@ def compared(base: mx.array, quantized: mx.array, targets: Tokens) -> tuple[Floa
     """Of float32 logits (sequences, length, vocabulary), in the order of `Tokenwise`."""
     ours, theirs = (scores - mx.logsumexp(scores, axis=-1, keepdims=True) for scores in (quantized, base))
     losses = (-mx.take_along_axis(each, mx.array(targets)[..., None], -1)[..., 0] for each in (theirs, ours))
-    divergence = mx.sum(mx.exp(theirs) * (theirs - ours), axis=-1)
+    likely = mx.exp(theirs)
+    # A word that both models rule out is at no distance, though its logits have none.
+    divergence = mx.sum(mx.where(likely > 0, likely * (theirs - ours), 0), axis=-1)
     agreement = (mx.argmax(base, axis=-1) == mx.argmax(quantized, axis=-1)).astype(mx.float32)
     return tuple(np.array(each) for each in (*losses, divergence, agreement))
 
@@ -99,7 +101,9 @@ def clustered(values: NDArray[np.floating]) -> Mean:
 
 def summary(found: Tokenwise) -> dict[str, float | int | None]:
     """The figures of a measurement "divergence", by name; `Unmeasurable` when one of them is no number."""
-    if not all(np.isfinite(values).all() for values in (found.base, found.quantized, found.divergence)):
+    mean_loss = found.quantized.mean(dtype=np.float64) - found.base.mean(dtype=np.float64)
+    numbers = all(np.isfinite(values).all() for values in (found.base, found.quantized, found.divergence))
+    if not numbers or mean_loss > math.log(np.finfo(np.float64).max):
         raise Unmeasurable(
             "the quantized model's distance from its base is no number",
             hint="Its weights or its quantization are broken; look at the precisions of the recipe.",

@@ -35,7 +35,7 @@ _Result = TypeVar("_Result")
 _load_model: Callable[..., tuple[Model, dict[str, Json]]] = load_model
 _load_config: Callable[[Path], dict[str, Any]] = load_config
 _load_tokenizer: Callable[..., Tokenizer] = load_tokenizer
-_LOGITS_AT_ONCE = 1 << 30  # bytes: eight windows of 512 tokens over a vocabulary of 65,536
+_TOKENS_AT_ONCE = 2048  # whose logits over 163,840 words take 1.3 GB
 
 
 @dataclass(frozen=True)
@@ -166,8 +166,7 @@ def width(compute: Compute) -> int:
 
 def batches(weights: Weights, windows: Tokens) -> list[Tokens]:
     """Windows (count, length) in batches that the backend computes best."""
-    on_cpu = weights.compute.backend == "cpu"
-    size = 1 if on_cpu else max(1, _LOGITS_AT_ONCE // (4 * windows.shape[1] * len(weights.tokenizer)))
+    size = 1 if weights.compute.backend == "cpu" else max(1, _TOKENS_AT_ONCE // windows.shape[1])
     return np.split(windows, range(size, len(windows), size))
 
 

@@ -50,16 +50,15 @@ def quality_measurements(
         "window": found.text.window,
         "windows": found.text.windows,
         "token_ids": found.token_ids,
-        **_compute(found.compute),
     }
     base, quantized = found.base.weights, found.quantized.weights
-    distance = {**settings, "baseline": {**baseline, "weights": base}}
-    values = summary(found.tokenwise)
+    of_base, of_result = ({**settings, **_compute(compute)} for compute in found.computes)
+    distance = {**of_result, "baseline": {**baseline, "weights": base}}
     before, after = _perplexity(found.tokenwise.base), _perplexity(found.tokenwise.quantized)
     return (
-        _measurement("perplexity", before, settings, subject="base", weights=base),
-        _measurement("perplexity", after, settings, subject="quantized", weights=quantized),
-        _measurement("divergence", values, distance, subject="quantized", weights=quantized),
+        _measurement("perplexity", before, of_base, subject="base", weights=base),
+        _measurement("perplexity", after, of_result, subject="quantized", weights=quantized),
+        _measurement("divergence", summary(found.tokenwise), distance, subject="quantized", weights=quantized),
     )
 
 

@@ -22,18 +22,17 @@ _VERSIONS = (
 
 
 def available() -> int:
-    """Bytes: the least of what the machine has left and of every limit on this process."""
+    """Bytes: the least of what the machine has left (on macOS: of all it has) and of every limit on this process."""
     return max(0, min(_limits()))
 
 
 def _limits() -> Iterator[int]:
     found = _number(Path("/proc/meminfo"), r"MemAvailable:\s+(\d+) kB")
     yield found * 1024 if found is not None else os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    taken = _taken()
-    for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA):
+    for kind, taken in ((resource.RLIMIT_AS, "VmSize"), (resource.RLIMIT_DATA, "VmData")):
         soft, _ = resource.getrlimit(kind)
         if soft != resource.RLIM_INFINITY:
-            yield soft - taken
+            yield soft - 1024 * (_number(Path("/proc/self/status"), rf"{taken}:\s+(\d+) kB") or 0)
     yield from _of_groups()
     if sys.platform == "darwin":
         import mlx.core as mx
@@ -55,12 +54,6 @@ def _of_groups() -> Iterator[int]:
                 yield limit - (_number(folder / used, r"^(\d+)") or 0) + spare
             if folder == top:
                 break
-
-
-def _taken() -> int:
-    """What this process has; on macOS its largest so far."""
-    found = _number(Path("/proc/self/status"), r"VmRSS:\s+(\d+) kB")
-    return found * 1024 if found is not None else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def _number(path: Path, pattern: str) -> int | None:

@@ -27,9 +27,10 @@ def open_weights(folder: Path, how: How = "auto", *, trust_remote_code: bool = F
     if chosen(how, folder, trust_remote_code) == "resident":
         return load(folder, trust_remote_code=trust_remote_code)
     opened = Folder(folder, trust_remote_code)
-    tokenizer, compute = opened.tokenizer(), compute_of(opened.open())
+    again = partial(opened.open, stored_experts=True)
+    model, tokenizer = again(), opened.tokenizer()
     with opened.explained():
-        return Streamed(partial(opened.open, stored_experts=True), tokenizer, compute, ReadAhead(folder))
+        return Streamed(model, again, tokenizer, compute_of(model), ReadAhead(folder))
 
 
 def chosen(how: How, folder: Path, trust_remote_code: bool) -> Literal["resident", "streamed"]:

@@ -4,22 +4,22 @@ What lies behind the last layer is kept in a folder, a file for every batch. A r
 and the base's folder serves every later release that asks the same, which then needs no more than the base's head.
 
 Calls of layers that were made before are skipped: what they gave out is not there any more, and the model's code is
-given arrays without a number in them instead. All known architectures pass on only what the last call gave out; if one
-does not, its results are no numbers, and it is refused.
+given arrays without a number in them instead. Architectures mostly pass on only what the last call gave out. Where a
+layer also changes what it was given, no later run goes on from it; where the model's code itself holds on to something
+earlier, the result is no number or no result, and the batch is begun again.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 from functools import partial
 from typing import TYPE_CHECKING
 
 import mlx.core as mx
 
-from pipeline.errors import BaseModelError, WorkspaceError
+from pipeline.errors import BaseModelError, PipelineError, WorkspaceError
 from pipeline.evaluate import states
-from pipeline.evaluate.decoder import on_its_way
+from pipeline.evaluate.decoder import architecture, on_its_way
 from pipeline.evaluate.forward import computing
 from pipeline.evaluate.states import State
 from pipeline.manifest import write_atomically
@@ -37,18 +37,18 @@ SPILL = 1 << 30
 _CALLS = "calls.json"
 
 
-class _Behind(Exception):
+class _ReachedEnd(Exception):
     """The batch has the last layer behind it: nothing more is to be computed."""
 
 
-class _More(Exception):
+class _CallsAgain(Exception):
     """The model calls its layers once more."""
 
 
 def finished(folder: Path, batches: int) -> bool:
     """Whether `through_layers` has nothing left to do."""
     calls = _calls(folder)
-    return calls is not None and all(states.calls(_file(folder, index)) == calls for index in range(batches))
+    return calls is not None and all(states.reached(_file(folder, at)).calls == calls for at in range(batches))
 
 
 def through_layers(
@@ -56,20 +56,21 @@ def through_layers(
 ) -> None:
     """Bring every batch (sequences, length) behind the last layer; `advance` is told of tokens, each counted once.
 
-    `BaseModelError` for an architecture whose code needs more than what the last layer gave out.
+    One process at a time may work in the folder. `BaseModelError` for an architecture whose code needs more behind its
+    last layer than what that gave out.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    calls = weights.layers
+    files = [_file(folder, at) for at in range(len(batches))]
+    calls = max(weights.layers, *(states.reached(file).calls for file in files))
     while True:
         spilled = spill // len(batches)
-        calls = _follow(
-            weights,
-            [_Through(_file(folder, at), batch, calls, advance, spilled) for at, batch in enumerate(batches)],
-        )
+        ways = [_Through(file, batch, calls, advance, spilled) for file, batch in zip(files, batches, strict=True)]
+        calls = _follow(weights, ways)
         try:
             _check_head(weights, batches[0], folder)
-        except _More:
+        except _CallsAgain:
             calls += weights.layers
+            advance = _silent
         else:
             write_atomically(folder / _CALLS, json.dumps(calls))
             return
@@ -86,33 +87,49 @@ def logits(weights: Weights, batches: Sequence[Tokens], folder: Path, index: int
 def _follow(weights: Weights, ways: Sequence[_Through]) -> int:
     """Follow all batches for as many calls of a layer as they stop at, or as the model makes, and return how many."""
     weights.run([partial(_follow_one, weights, way) for way in ways])
-    leaked = [way for way in ways if way.resumed and _has_no_number(_read(way.file).output)]
-    for way in leaked:
+    wrong = [way for way in ways if way.failed or (way.resumed and _has_no_number(_read(way.file).output))]
+    for way in wrong:
         way.begin_again()
-    return _follow(weights, ways) if leaked else max(way.calls for way in ways)
+    return _follow(weights, ways) if wrong else max(way.calls for way in ways)
 
 
 def _follow_one(weights: Weights, way: _Through, park: Park) -> None:
-    if way.calls < way.stop:
-        way.park = park
-        on_its_way.set(way)
-        with contextlib.suppress(_Behind):
-            weights.model(mx.array(way.tokens))
+    if way.calls >= way.stop:
+        return
+    way.park = park
+    on_its_way.set(way)
+    try:
+        weights.model(mx.array(way.tokens))
+    except _ReachedEnd:
+        return
+    except PipelineError:
+        raise
+    except Exception:  # whatever a model's code does when it misses what was left out
+        if not way.resumed:
+            raise
+        way.failed = True
+
+
+def _silent(_: int) -> None:
+    """Of tokens that were told already."""
 
 
 class _Through:
     """One batch on its way through the layers (`pipeline.evaluate.decoder.Way`).
 
-    calls: how many calls of a layer it has behind it.
+    calls: how many calls of a layer it has behind it; resumed: some of them were skipped; failed: that went wrong.
     """
 
     def __init__(self, file: Path, tokens: Tokens, stop: int, advance: Callable[[int], None], spill: int) -> None:
+        found = states.reached(file)
         self.file = file
         self.tokens = tokens
         self.stop = stop
-        self.park: Park = lambda _layer: None
-        self.calls = states.calls(file)
-        self.resumed = 0 < self.calls < stop
+        self.park: Park = _silent
+        self.calls = found.calls if found.whole or found.calls >= stop else 0
+        self.resumed = found.resumed or 0 < self.calls < stop
+        self.failed = False
+        self._whole = True
         self._advance = advance
         self._spill = spill
         self._made = 0
@@ -123,8 +140,9 @@ class _Through:
     def begin_again(self) -> None:
         self.file.unlink()
         self.calls = self._made = 0
-        self.resumed = False
-        self._advance = lambda _: None  # its tokens were counted
+        self.resumed = self.failed = False
+        self._known = self._output = None
+        self._advance = _silent
 
     def call(self, layer: int, inputs: Sequence[object], compute: Callable[[], object]) -> object:
         number, self._made = self._made, self._made + 1
@@ -132,18 +150,22 @@ class _Through:
             self._known = self._known or _read(self.file)
             if number < self.calls - 1:
                 return states.filled(self._known.output, mx.nan)
-            self._output = self._known.output
+            output = self._known.output
         else:
             self._wait(layer, inputs)
-            self._output = compute()
-            mx.eval(list(states.leaves(self._output)))
-            states.save(self.file, State(number, self._output))
+            before = states.containers(inputs)
+            output = compute()
+            mx.eval(list(states.leaves(output)))
+            self._whole = self._whole and not states.changed(before, output)
             self.calls += 1
+            state = State(number, output, self.resumed, self._whole)
+            states.save(self.file, state, durable=self.calls == self.stop)
             self._advance(self._share(self.calls) - self._share(number))
         self._known = None
         if self.calls == self.stop:
-            raise _Behind
-        return self._output
+            raise _ReachedEnd
+        self._output = output
+        return output
 
     def _share(self, calls: int) -> int:
         return self.tokens.size * min(calls, self.stop) // self.stop
@@ -160,7 +182,10 @@ class _Through:
                 array[...] = mx.zeros((), array.dtype)
         self.park(layer)
         if any(spilled):
-            for array, spill, kept in zip(last, spilled, states.leaves(_read(self.file).output), strict=True):
+            state = _read(self.file)
+            if state.call != self.calls - 1:
+                raise WorkspaceError(f"{self.file} was written by another process", hint="Run one release at a time.")
+            for array, spill, kept in zip(last, spilled, states.leaves(state.output), strict=True):
                 if spill:
                     array[...] = kept
                     mx.eval(array)
@@ -178,7 +203,7 @@ class _Beyond:
         del layer, inputs, compute  # it was computed before
         number, self._made = self._made, self._made + 1
         if number > self._state.call:
-            raise _More
+            raise _CallsAgain
         return self._state.output if number == self._state.call else states.filled(self._state.output, self._filler)
 
 
@@ -195,8 +220,8 @@ def _check_head(weights: Weights, batch: Tokens, folder: Path) -> None:
     with computing(weights):
         if _has_no_number(_head(weights, batch, state, mx.nan)) and not _has_no_number(_head(weights, batch, state, 0)):
             raise BaseModelError(
-                f"{type(weights.model).__module__.rpartition('.')[2]} needs more behind its last layer than what that "
-                "gave out, so it cannot be evaluated layer by layer"
+                f"nothing can be measured on {architecture(weights.model)}: it needs more behind its last layer than that "
+                "gave out"
             )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 import os
 import sys
 from dataclasses import dataclass
@@ -19,28 +20,40 @@ if TYPE_CHECKING:
 
     from pipeline.manifest import Json
 
-_CALL, _FORM = "call", "form"
+_CALL, _FORM, _RESUMED, _WHOLE = "call", "form", "resumed", "whole"
 _MODELS = "mlx_lm.models."
 
 
 @dataclass(frozen=True)
 class State:
-    """call: how many calls of a layer came before the one that gave out `output`."""
+    """call: how many calls of a layer came before the one that gave out `output`.
+
+    resumed: calls before it were skipped; whole: the next call needs nothing else that calls before it left.
+    """
 
     call: int
     output: object
+    resumed: bool = False
+    whole: bool = True
 
 
-def save(path: Path, state: State) -> None:
-    """Replace `path` by one rename; `BaseModelError` for an output that is not made of arrays."""
+def save(path: Path, state: State, *, durable: bool = True) -> None:
+    """Replace `path` by one rename; `BaseModelError` for an output that is not made of floating arrays.
+
+    durable: it shall outlive not only the process but a power cut.
+    """
     arrays: list[mx.array] = []
     form = json.dumps(_form(state.output, arrays))
+    if other := next((array.dtype for array in arrays if not mx.issubdtype(array.dtype, mx.floating)), None):
+        raise BaseModelError(f"a decoder layer gives out {other}, which could not be left out safely")
+    metadata = {_CALL: str(state.call), _FORM: form, _RESUMED: str(state.resumed), _WHOLE: str(state.whole)}
     temporary = path.with_name(f".{path.stem}.part.safetensors")
     named = {str(number): array for number, array in enumerate(arrays)}
     try:
-        mx.save_safetensors(str(temporary), named, metadata={_CALL: str(state.call), _FORM: form})
-        with temporary.open("rb") as handle:
-            os.fsync(handle.fileno())
+        mx.save_safetensors(str(temporary), named, metadata=metadata)
+        if durable:
+            with temporary.open("rb") as handle:
+                os.fsync(handle.fileno())
         temporary.replace(path)
     except (OSError, RuntimeError) as error:
         temporary.unlink(missing_ok=True)
@@ -56,13 +69,24 @@ def load(path: Path) -> State | None:
     if not metadata:
         return None
     mx.eval(arrays)
-    return State(int(metadata[_CALL]), _formed(json.loads(metadata[_FORM]), arrays))
+    output = _formed(json.loads(metadata[_FORM]), arrays)
+    return State(int(metadata[_CALL]), output, metadata[_RESUMED] == "True", metadata[_WHOLE] == "True")
 
 
-def calls(path: Path) -> int:
-    """How many calls of a layer the batch has behind it."""
+@dataclass(frozen=True)
+class Reached:
+    """How far a batch is: calls of a layer behind it, and `resumed` and `whole` as of a `State`."""
+
+    calls: int = 0
+    resumed: bool = False
+    whole: bool = True
+
+
+def reached(path: Path) -> Reached:
     _, metadata = _load(path)
-    return int(metadata[_CALL]) + 1 if metadata else 0
+    if not metadata:
+        return Reached()
+    return Reached(int(metadata[_CALL]) + 1, metadata[_RESUMED] == "True", metadata[_WHOLE] == "True")
 
 
 def _load(path: Path) -> tuple[dict[str, mx.array], dict[str, str]]:
@@ -84,11 +108,42 @@ def leaves(output: object) -> Iterator[mx.array]:
         yield from leaves(list(vars(output).values()))
 
 
+def containers(inputs: object) -> list[tuple[object, list[mx.array]]]:
+    """Everything among a layer's arguments that the layer could change, with the arrays that it holds now."""
+    found: dict[int, tuple[object, list[mx.array]]] = {}
+    waiting = [inputs]
+    while waiting:
+        one = waiting.pop()
+        inside = _inside(one)
+        if inside is not None and id(one) not in found:
+            found[id(one)] = one, [item for item in inside if isinstance(item, mx.array)]
+            waiting += inside
+    return list(found.values())
+
+
+def changed(before: list[tuple[object, list[mx.array]]], output: object) -> bool:
+    """Whether a layer changed what it was given, other than what it also gave out."""
+    out = {id(one) for one, _ in containers(output)}
+    for one, arrays in before:
+        now = [item for item in _inside(one) or () if isinstance(item, mx.array)]
+        if id(one) not in out and (len(now) != len(arrays) or any(map(operator.is_not, now, arrays))):
+            return True
+    return False
+
+
+def _inside(one: object) -> list[object] | None:
+    if isinstance(one, dict):
+        return list(one.values())
+    if isinstance(one, list | tuple):
+        return list(one)
+    if isinstance(one, mx.array | Module | type) or not hasattr(one, "__dict__"):
+        return None
+    return list(vars(one).values())
+
+
 def filled(output: object, value: float) -> object:
-    """An output of the same form that holds nothing but `value`; `BaseModelError` for arrays that are not floats."""
+    """An output of the same form that holds nothing but `value`."""
     if isinstance(output, mx.array):
-        if not mx.issubdtype(output.dtype, mx.floating):
-            raise BaseModelError(f"a decoder layer gives out {output.dtype}, which cannot be left out safely")
         return mx.full(output.shape, value, dtype=output.dtype)
     if isinstance(output, tuple | list):
         items = [filled(item, value) for item in output]

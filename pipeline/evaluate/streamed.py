@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import mlx.core as mx
 from mlx.utils import tree_map
 
+from pipeline.errors import BaseModelError
 from pipeline.evaluate.crews import step_through
-from pipeline.evaluate.decoder import decoder_layers, watch
+from pipeline.evaluate.decoder import architecture, decoder_layers, watch
 from pipeline.evaluate.forward import computing, width
+from pipeline.evaluate.memory import available
 from pipeline.evaluate.model import arrays, hidden_arrays
 
 if TYPE_CHECKING:
@@ -28,20 +30,28 @@ class Streamed:
 
     def __init__(
         self,
-        open_model: Callable[[], Model],
+        model: Model,
+        open_again: Callable[[], Model],
         tokenizer: Tokenizer,
         compute: Compute,
         read_ahead: Callable[[int], None],
     ) -> None:
-        """open_model: yields the model with arrays that are read when they are evaluated; read_ahead: hears which
-        layer comes next, while another one computes.
+        """model, and what open_again yields: its arrays are read when they are evaluated; read_ahead: hears which layer
+        comes next, while another one computes. `BaseModelError` for a layer that does not fit in memory.
         """
-        self.model = open_model()
+        self.model = model
         self.tokenizer = tokenizer
         self.compute = compute
-        self._open_model = open_model
+        self._open_again = open_again
         self._read_ahead = read_ahead
-        self._layers = watch(self.model)
+        self._layers = watch(model)
+        largest, there = max(_nbytes(layer) for layer in self._layers), available()
+        if largest > there:
+            raise BaseModelError(
+                f"a single layer of the architecture {architecture(model)} takes {largest / 1e9:.1f} GB, and "
+                f"{there / 1e9:.1f} GB of memory are left",
+                hint="Measure it on a larger machine.",
+            )
         self._used: set[int] = set()
         self._again: list[Layer] = []
         self._used_again: set[int] = set()
@@ -64,9 +74,16 @@ class Streamed:
         if layer in self._used:
             self._layers[layer].update(self._parameters_again(layer))
         self._used.add(layer)
-        for array in arrays(self._layers[layer]):
-            mx.eval(array)
-        self._read_ahead((layer + 1) % self.layers)
+        try:
+            for array in arrays(self._layers[layer]):
+                mx.eval(array)
+        except RuntimeError as error:  # all that mlx says of a file that it cannot read
+            raise BaseModelError(
+                f"layer {layer} of the model cannot be read: {error}",
+                hint="Its files changed while they were read; run the command again.",
+            ) from error
+        if layer + 1 < self.layers:
+            self._read_ahead(layer + 1)
 
     def end(self, layer: int) -> None:
         _drop(self._layers[layer])
@@ -74,11 +91,15 @@ class Streamed:
     def _parameters_again(self, index: int) -> dict[str, Any]:
         """Those of a model that is opened once more, since an array that was dropped cannot be read again."""
         if not self._again or index in self._used_again:
-            self._again, self._used_again = decoder_layers(self._open_model()), set()
+            self._again, self._used_again = decoder_layers(self._open_again()), set()
         self._used_again.add(index)
         parameters = self._again[index].parameters()
         _drop(self._again[index])
         return parameters
+
+
+def _nbytes(layer: Layer) -> int:
+    return sum(array.nbytes for array in arrays(layer))
 
 
 def _drop(layer: Layer) -> None:

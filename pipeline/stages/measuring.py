@@ -85,11 +85,15 @@ def _layers(job: Job, subject: Subject) -> Task:
     def run(step: Step) -> Mapping[str, Json]:
         from pipeline.evaluate.quality import compute_states
 
-        compute_states(_examined(job, step, subject), text.read(job, step), how, step.advance)
-        return {}
+        folder = compute_states(_examined(job, step, subject), text.read(job, step), how, step.advance)
+        return {"states": folder.name}
+
+    def check(record: Record) -> str | None:
+        gone = not (_states(job, subject) / str(record.values["states"])).exists()
+        return "the hidden states that it left are gone" if gone else None
 
     needs = (*_folder_tasks(job, subject), *text.needs(job))
-    return Task(STATES[subject], LANE, run, needs, text.settings(job), work=text.predictions(job))
+    return Task(STATES[subject], LANE, run, needs, text.settings(job), work=text.predictions(job), check=check)
 
 
 def _quality(job: Job) -> Task:
@@ -98,7 +102,7 @@ def _quality(job: Job) -> Task:
         from pipeline.evaluate.quality import compare
 
         models = _examined(job, step, "base"), _examined(job, step, "quantized")
-        found = compare(*models, text.read(job, step), step.advance)
+        found = compare(*models, text.read(job, step), job.release.evaluate.weights, step.advance)
         measured = quality_measurements(found, text.source(job), _baseline(job))
         for output, measurement in zip(_QUALITY, measured, strict=True):
             write_atomically(step.path(output), dump(asdict(measurement)))
@@ -123,6 +127,8 @@ def _weight_error(job: Job) -> Task:
         decisions = job.assignment.precisions
         wanted = {path: (one,) for path, one in decisions.items() if isinstance(one, Precision)}
         plain = layout(job.base, {}, job.release.target.shard_size)
+        known = (one.module for one in job.assignment.modules if one.module.path in wanted)
+        step.advance(_BYTES * sum(math.prod(m.shape) for m in known if measured.knows(m.path, wanted[m.path])))
         measure(plain, step.path(download.BASE), wanted, measured, advance=lambda count: step.advance(count * _BYTES))
         _, weights = _weights(job, step, "quantized")
         return weight_error_measurement(by_class(decisions, measured), _baseline(job), weights)
@@ -222,12 +228,16 @@ def _measuring(
 
 
 def _examined(job: Job, step: Step, subject: Subject) -> Examined:
-    """States of the base are every release's, those of the result only its own."""
     from pipeline.evaluate.quality import Examined
 
     folder, weights = _weights(job, step, subject)
-    states = job.folders.workspace if subject == "base" else job.workspace.root
-    return Examined(folder, weights, states / _STATES, job.release.base.trust_remote_code)
+    trust = job.release.base.trust_remote_code
+    return Examined(folder, weights, _states(job, subject), trust, alone=subject == "quantized")
+
+
+def _states(job: Job, subject: Subject) -> Path:
+    """Those of the base are every release's, those of the result only its own."""
+    return (job.folders.workspace if subject == "base" else job.workspace.root) / _STATES
 
 
 def _baseline(job: Job) -> dict[str, Json]:

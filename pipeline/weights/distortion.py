@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import mlx.core as mx
 import numpy as np
 
+from pipeline import provenance
 from pipeline.errors import BaseModelError
 from pipeline.manifest import write_atomically
 from pipeline.release.layers import layer_class
@@ -40,12 +41,12 @@ _AHEAD = 4  # slabs queued for each thread
 class Measured:
     """The relative squared errors of one base model, ||W - Q(W)||² / ||W||², and every ||W||², kept in one file.
 
-    A file of another base, or one that is damaged, counts as empty and is replaced.
+    A file of another base or another mlx, or one that is damaged, counts as empty and is replaced.
     """
 
     def __init__(self, path: Path, repo: str, revision: str) -> None:
         self._path = path
-        self._head = {"repo": repo, "revision": revision}
+        self._head = {"repo": repo, "revision": revision, "mlx": provenance.tools()["mlx"]}
         self._errors: dict[str, dict[str, float]] = {}
         self._squares: dict[str, float] = {}
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):

@@ -115,7 +115,7 @@ def _row(name: str, bits: tuple[int, float], base: Examined, made: Examined, tex
 
     for each in (base, made):
         compute_states(each, text, "resident", lambda _: None)
-    found = compare(base, made, text, lambda _: None)
+    found = compare(base, made, text, "resident", lambda _: None)
     own, apart = perplexity(found.tokenwise.quantized), summary(found.tokenwise)
     figures = (apart[key] for key in ("loss_difference", "loss_difference_error", "kl_mean", "kl_p99", "top1"))
     theirs = _theirs(made.folder, text) / _ours(made, text) - 1

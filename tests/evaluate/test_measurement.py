@@ -29,7 +29,7 @@ TEXT = "Once upon a time there was a king who had a daughter and no money. " * 3
 def _measured(base: Path, quantized: Path, states: Path, **changed: Any) -> tuple[Measurement, ...]:
     text = Text(**{"content": TEXT, "window": 20, "windows": 3, **changed})
     models = (Examined(folder, letter * 64, states) for folder, letter in ((base, "a"), (quantized, "b")))
-    found = compare(*models, text, lambda _: None)
+    found = compare(*models, text, "resident", lambda _: None)
     return quality_measurements(found, {"repo": "demo/text"}, {"repo": "demo/base"})
 
 
@@ -71,7 +71,7 @@ def test_another_question_has_other_settings(
 
 def test_losses_are_kept_token_by_token(folders: tuple[Path, Path], tmp_path: Path) -> None:
     models = [Examined(folder, letter * 64, tmp_path) for folder, letter in zip(folders, "ab", strict=True)]
-    found = compare(*models, Text(TEXT, 20, 3), lambda _: None)
+    found = compare(*models, Text(TEXT, 20, 3), "resident", lambda _: None)
     save_losses(tmp_path / "losses.npz", found)
     with np.load(tmp_path / "losses.npz") as kept:
         assert kept["base"].dtype == np.float32

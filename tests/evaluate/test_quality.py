@@ -46,7 +46,7 @@ def walked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.mark.parametrize("how", ["resident", "streamed"])
 def test_the_layers_are_gone_through_once(models: tuple[Examined, Examined], walked: list[str], how: Any) -> None:
-    expected = compare(*models, TEXT, quiet)
+    expected = compare(*models, TEXT, "resident", quiet)
     assert walked == ["a", "b"]
     walked.clear()
     fresh = [dataclasses.replace(model, states=model.states / how) for model in models]
@@ -56,7 +56,7 @@ def test_the_layers_are_gone_through_once(models: tuple[Examined, Examined], wal
     assert sum(told) == 2 * 3 * 19
     assert walked == ["a", "b"]
     told.clear()
-    found = compare(*fresh, TEXT, told.append)
+    found = compare(*fresh, TEXT, how, told.append)
     assert walked == ["a", "b"]
     assert sum(told) == 3 * 19
     for one, other in zip(dataclasses.astuple(found.tokenwise), dataclasses.astuple(expected.tokenwise), strict=True):
@@ -73,9 +73,9 @@ def test_what_is_complete_needs_no_layer(models: tuple[Examined, Examined], monk
 
 def test_the_base_s_states_serve_another_release(models: tuple[Examined, Examined], walked: list[str]) -> None:
     base, quantized = models
-    compare(base, quantized, TEXT, quiet)
+    compare(base, quantized, TEXT, "resident", quiet)
     walked.clear()
-    compare(base, dataclasses.replace(quantized, weights="c" * 64), TEXT, quiet)
+    compare(base, dataclasses.replace(quantized, weights="c" * 64), TEXT, "resident", quiet)
     assert walked == ["c"]
 
 
@@ -105,4 +105,4 @@ def test_two_tokenizers_cannot_be_compared(models: tuple[Examined, Examined], co
     words["a"], words["e"] = words["e"], words["a"]
     path.write_text(json.dumps(content))
     with pytest.raises(BaseModelError, match="as different tokens"):
-        compare(base, dataclasses.replace(quantized, folder=folder), TEXT, quiet)
+        compare(base, dataclasses.replace(quantized, folder=folder), TEXT, "resident", quiet)

@@ -33,12 +33,12 @@ def blocks() -> ResidualBlocks:
 )
 def test_what_is_kept_comes_back(tmp_path: Path, output: object) -> None:
     path = tmp_path / "0.safetensors"
-    assert states.calls(path) == 0
+    assert states.reached(path).calls == 0
     states.save(path, State(4, output))
     found = states.load(path)
     assert found is not None
     assert found.call == 4
-    assert states.calls(path) == 5
+    assert states.reached(path).calls == 5
     assert states._form(found.output, []) == states._form(output, [])
     for kept, given in zip(states.leaves(found.output), states.leaves(output), strict=True):
         assert kept.dtype == given.dtype
@@ -53,7 +53,7 @@ def test_only_a_whole_file_counts(tmp_path: Path) -> None:
     for broken in (b"", whole[:7], whole[:40]):
         path.write_bytes(broken)
         assert states.load(path) is None
-        assert states.calls(path) == 0
+        assert states.reached(path).calls == 0
 
 
 def test_an_output_that_no_file_can_hold_is_refused(tmp_path: Path) -> None:
@@ -73,5 +73,28 @@ def test_what_is_left_out_has_the_same_form_and_no_number() -> None:
     for left_out, given in zip(states.leaves(filled), states.leaves(output), strict=True):
         assert (left_out.shape, left_out.dtype) == (given.shape, given.dtype)
         assert mx.all(mx.isnan(left_out))
-    with pytest.raises(BaseModelError, match="int32"):
-        states.filled(mx.ones(3, mx.int32), mx.nan)
+
+
+def test_whole_numbers_are_refused_when_they_are_kept_and_not_when_they_are_missed(tmp_path: Path) -> None:
+    with pytest.raises(BaseModelError, match=r"gives out mlx\.core\.int32"):
+        states.save(tmp_path / "0.safetensors", State(0, (mx.ones(3), mx.ones(3, mx.int32))))
+    assert not list(tmp_path.iterdir())
+
+
+class Notes:
+    def __init__(self) -> None:
+        self.keys = mx.ones(3)
+
+
+def test_what_a_layer_changes_of_what_it_was_given_is_noticed() -> None:
+    shared, notes, hidden = {"keys": None}, Notes(), mx.ones(3)
+    for change in (lambda: shared.update(keys=mx.ones(3)), lambda: setattr(notes, "keys", mx.ones(3))):
+        before = states.containers((hidden, None, [shared, notes]))
+        assert not states.changed(before, hidden)
+        change()
+        assert states.changed(before, hidden)
+    made = blocks()
+    before = states.containers((hidden, made))
+    made.append(mx.ones((1, 3, 4)))
+    assert states.changed(before, hidden)
+    assert not states.changed(before, (hidden, made)), "it is given out, and so kept"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +26,19 @@ exit codes:
   5    the card is not what its inputs render
   130  interrupted; the same command resumes
 """
+
+
+def entry() -> None:
+    """`main` as a program.
+
+    The interpreter's own end is left out: in it a thread of mlx that is just ending can abort the process on Linux,
+    which would then say 134 instead of the exit code.
+    """
+    code = main()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # whoever read it may be gone
+            stream.flush()
+    os._exit(code)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -120,37 +120,21 @@ def threads() -> int:
     return min(_MOST_THREADS, os.cpu_count() or 1)
 
 
-def losses(scores: mx.array, targets: NDArray[np.int32]) -> Floats:
-    """Nats (sequences, length) by which float32 logits (sequences, length, vocabulary) miss the targets.
-
-    mlx's own way takes five times as long, and is 0.00005 nats too low over 49,152 words.
-    """
-    rows = (
-        _log_sum(block) - np.take_along_axis(block, hit[:, None], -1)[:, 0] for block, hit in _blocks(targets, scores)
-    )
-    return np.concatenate([*rows]).reshape(targets.shape).astype(np.float32)
-
-
-def compared(base: mx.array, quantized: mx.array, targets: NDArray[np.int32]) -> tuple[Floats, ...]:
-    """As `pipeline.evaluate.divergence.compared`, in an eighth of the time."""
-    divergence, agreement = [], []
-    for p, q, _ in _blocks(targets, base, quantized):
+def distance(base: mx.array, quantized: mx.array) -> tuple[Floats, Floats]:
+    """As `pipeline.evaluate.divergence.distance`, in a tenth of the time."""
+    shape, words = base.shape[:-1], base.shape[-1]
+    of_base, of_result = (_numpy(scores).reshape(-1, words) for scores in (base, quantized))
+    divergence, agreement = np.empty(len(of_base), np.float32), np.empty(len(of_base), np.float32)
+    for start in range(0, len(of_base), _ROWS):  # as many as a processor's cache holds
+        rows = slice(start, start + _ROWS)
+        p, q = of_base[rows], of_result[rows]
         weights = np.exp(p - p.max(-1, keepdims=True))
         # A word that both models rule out is at no distance, though its logits have none.
         apart = np.subtract(p, q, out=np.zeros_like(p), where=weights > 0)
         apart = (weights * apart).sum(-1) / weights.sum(-1)
-        divergence.append((apart - _log_sum(p) + _log_sum(q)).astype(np.float32))
-        agreement.append((p.argmax(-1) == q.argmax(-1)).astype(np.float32))
-    rows = (np.concatenate(each).reshape(targets.shape) for each in (divergence, agreement))
-    return losses(base, targets), losses(quantized, targets), *rows
-
-
-def _blocks(targets: NDArray[np.int32], *scores: mx.array) -> Iterator[tuple[Any, ...]]:
-    """Rows of all logits and their targets, as many at a time as a processor's cache holds."""
-    flat = [_numpy(each).reshape(targets.size, -1) for each in scores]
-    for start in range(0, targets.size, _ROWS):
-        rows = slice(start, start + _ROWS)
-        yield *(each[rows] for each in flat), targets.reshape(-1)[rows]
+        divergence[rows] = apart - _log_sum(p) + _log_sum(q)
+        agreement[rows] = p.argmax(-1) == q.argmax(-1)
+    return divergence.reshape(shape), agreement.reshape(shape)
 
 
 def _log_sum(rows: Floats) -> NDArray[np.float64]:

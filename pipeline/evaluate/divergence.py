@@ -17,6 +17,7 @@ from pipeline.errors import Unmeasurable
 from pipeline.evaluate import cpu
 from pipeline.evaluate.forward import batches, computing, in_turn
 from pipeline.evaluate.passes import logits
+from pipeline.evaluate.perplexity import losses_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,7 +69,8 @@ def tokenwise(
 
     def compare(index: int) -> tuple[Floats, ...]:
         scores = logits(base, inputs, folders[0], index), logits(quantized, inputs, folders[1], index)
-        return (cpu.compared if on_cpu else compared)(*scores, targets[index])
+        losses = (losses_of(each, targets[index]) for each in scores)
+        return (*losses, *(cpu.distance if on_cpu else distance)(*scores))
 
     rows: list[tuple[Floats, ...]] = []
 
@@ -81,15 +83,14 @@ def tokenwise(
     return Tokenwise(*(np.concatenate(column) for column in zip(*rows, strict=True)))
 
 
-def compared(base: mx.array, quantized: mx.array, targets: Tokens) -> tuple[Floats, ...]:
-    """Of float32 logits (sequences, length, vocabulary), in the order of `Tokenwise`."""
+def distance(base: mx.array, quantized: mx.array) -> tuple[Floats, Floats]:
+    """Divergence and agreement (sequences, length) of float32 logits (sequences, length, vocabulary)."""
     ours, theirs = (scores - mx.logsumexp(scores, axis=-1, keepdims=True) for scores in (quantized, base))
-    losses = (-mx.take_along_axis(each, mx.array(targets)[..., None], -1)[..., 0] for each in (theirs, ours))
     likely = mx.exp(theirs)
     # A word that both models rule out is at no distance, though its logits have none.
     divergence = mx.sum(mx.where(likely > 0, likely * (theirs - ours), 0), axis=-1)
     agreement = (mx.argmax(base, axis=-1) == mx.argmax(quantized, axis=-1)).astype(mx.float32)
-    return tuple(np.array(each) for each in (*losses, divergence, agreement))
+    return np.array(divergence), np.array(agreement)
 
 
 def clustered(values: NDArray[np.floating]) -> Mean:

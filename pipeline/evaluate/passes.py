@@ -218,10 +218,11 @@ def _head(weights: Weights, batch: Tokens, state: State, filler: float) -> mx.ar
 def _check_head(weights: Weights, batch: Tokens, folder: Path) -> None:
     state = _read(_file(folder, 0))
     with computing(weights):
-        if _has_no_number(_head(weights, batch, state, mx.nan)) and not _has_no_number(_head(weights, batch, state, 0)):
+        leaks = _has_no_number(_head(weights, batch, state, mx.nan))
+        if leaks and not _has_no_number(_head(weights, batch, state, 0)):
+            name = architecture(weights.model)
             raise BaseModelError(
-                f"nothing can be measured on {architecture(weights.model)}: it needs more behind its last layer than that "
-                "gave out"
+                f"nothing can be measured on {name}: it needs more behind its last layer than that gave out"
             )
 
 

@@ -86,7 +86,7 @@ def losses(weights: Weights, folder: Path, **options: Any) -> np.ndarray:
     with computing(weights):
         scores = [passes.logits(weights, inputs(), folder, index) for index in range(WINDOWS)]
         return np.concatenate(
-            [losses_of(CPU, s, t) for s, t in zip(scores, np.split(tokens()[:, 1:], WINDOWS), strict=True)]
+            [losses_of(s, t) for s, t in zip(scores, np.split(tokens()[:, 1:], WINDOWS), strict=True)]
         )
 
 
@@ -94,7 +94,7 @@ def at_once(loaded: Loaded) -> np.ndarray:
     with computing(loaded):
         scores = [loaded.model(mx.array(batch)).astype(mx.float32) for batch in inputs()]
         return np.concatenate(
-            [losses_of(CPU, s, t) for s, t in zip(scores, np.split(tokens()[:, 1:], WINDOWS), strict=True)]
+            [losses_of(s, t) for s, t in zip(scores, np.split(tokens()[:, 1:], WINDOWS), strict=True)]
         )
 
 

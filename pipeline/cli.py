@@ -266,7 +266,8 @@ def _add_evidence(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         "import",
         "take over figures from a file",
         "Reads what llama.cpp's `llama-bench -o json` printed, or a YAML or JSON file of figures that were reported\n"
-        "elsewhere, into releases/NAME/imported.json. The next release puts them on the card, in columns of their own.",
+        "elsewhere, into releases/NAME/imported.json. The next release puts them on the card: speeds in columns of\n"
+        "their own, perplexities in tables of their own.",
         "  llama-bench -m model.gguf -p 1000 -n 500 -o json > bench.json\n"
         "  pipeline evidence import demo bench.json\n"
         "  pipeline evidence import v2.5 published.yaml\n"

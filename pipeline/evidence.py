@@ -45,6 +45,11 @@ class Measurement:
         """The program that measured: a setting, so that figures of two programs never have the same settings."""
         return str(self.settings.get("harness", HARNESS))
 
+    @property
+    def imported(self) -> bool:
+        """Whether it was taken over: every such figure names its program, and none that is measured here does."""
+        return "harness" in self.settings
+
 
 @dataclass(frozen=True)
 class Evidence:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+from pipeline.evidence import Evidence
 from pipeline.release.change import Change, from_base
 from pipeline.release.comparable import on_other_tokens, why_not
 from pipeline.release.metrics import KL, TOP1, figures, number
@@ -12,7 +13,7 @@ from pipeline.release.metrics import KL, TOP1, figures, number
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pipeline.evidence import Evidence, Measurement
+    from pipeline.evidence import Measurement
     from pipeline.release.metrics import Word
 
 
@@ -146,6 +147,8 @@ class Quality:
 
 
 def read(evidence: Evidence) -> Quality:
+    """Of what was measured here; figures of other programs, even of this model, are told of apart."""
+    evidence = Evidence(tuple(one for one in evidence.measurements if not one.imported))
     base, quantized = evidence.find("perplexity", "base"), evidence.find("perplexity", "quantized")
     apart = why_not(quantized, base) if base and quantized else ""
     return Quality(

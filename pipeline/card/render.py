@@ -10,7 +10,7 @@ import re
 import shlex
 from typing import TYPE_CHECKING
 
-from pipeline.card import escape, figures, front_matter, quality, speed, templates
+from pipeline.card import escape, figures, front_matter, other_programs, quality, speed, templates
 from pipeline.card.escape import Markdown
 from pipeline.card.hub_fields import hub_fields, license_file
 from pipeline.card.licenses import LICENSES
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.card.quality import Quality
-    from pipeline.card.speed import Speed
     from pipeline.evidence import Evidence
     from pipeline.lock import Lock
     from pipeline.release.recipe import Recipe
@@ -50,9 +49,9 @@ def render(
 
     Raises: PipelineError for a template that does not work, naming its line.
     """
-    found, timed = quality.read(evidence), speed.read(evidence)
+    found = quality.read(evidence)
     folder = template_folder or templates.shipped_folder()
-    body = templates.fill(folder, _values(release, recipe, lock, found, timed))
+    body = templates.fill(folder, _values(release, recipe, lock, evidence, found))
     return front_matter.write(hub_fields(release, lock, found)) + "\n" + _tidy(body)
 
 
@@ -62,7 +61,7 @@ def _tidy(body: str) -> str:
     return re.sub(r"\n{3,}", "\n\n", lines).strip("\n") + "\n"
 
 
-def _values(release: Release, recipe: Recipe, lock: Lock, found: Quality, timed: Speed) -> Mapping[str, object]:
+def _values(release: Release, recipe: Recipe, lock: Lock, evidence: Evidence, found: Quality) -> Mapping[str, object]:
     """What templates may name. Strings that are not `Markdown` are escaped where they are used."""
     local = release.hub == "local"
     trust = release.base.trust_remote_code
@@ -72,7 +71,8 @@ def _values(release: Release, recipe: Recipe, lock: Lock, found: Quality, timed:
         "recipe": recipe,
         "lock": lock,
         "quality": found,
-        "speed": timed,
+        "other_programs": other_programs.read(evidence),
+        "speed": speed.read(evidence),
         "local": local,
         "endpoint": LOCAL_ENDPOINT,
         "repository": release.target.repo,

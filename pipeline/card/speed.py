@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pipeline.manifest import Json
 
 _OWN = "quantized"
-_BACKENDS = {"cpu": "the CPU", "metal": "the GPU, by Metal", "cuda": "the GPU, by CUDA"}
+BACKENDS = {"cpu": "the CPU", "metal": "the GPU, by Metal", "cuda": "the GPU, by CUDA"}
 # Settings that tell no two columns of one model apart.
 _ALIKE = frozenset({"command", "model", "reported"})
 
@@ -107,13 +107,14 @@ def read(evidence: Evidence) -> Speed:
     return Speed(tuple(_column(one, found) for one in found))
 
 
+def model_name(subject: str) -> Markdown:
+    return {_OWN: Markdown("this model"), "base": Markdown("the base")}.get(subject, code(subject))
+
+
 def _column(measurement: Measurement, every: Sequence[Measurement]) -> Column:
     values = cast("Mapping[str, Any]", measurement.values)
-    name = {_OWN: Markdown("this model"), "base": Markdown("the base")}.get(
-        measurement.subject, code(measurement.subject)
-    )
     return Column(
-        name=Markdown(f"{name}{_difference(measurement, every)}"),
+        name=Markdown(f"{model_name(measurement.subject)}{_difference(measurement, every)}"),
         prompt=_rates(values["prompt"]),
         generation=_rates(values["generation"]),
         how=Markdown("; ".join(_how(measurement))),
@@ -157,7 +158,7 @@ def _how(measurement: Measurement) -> Iterator[Markdown]:
     if trials := settings.get("trials"):
         yield Markdown(f"{plain(str(trials))} {'trial' if trials == 1 else 'trials'}")
     if backend := settings.get("backend"):
-        where = _BACKENDS.get(str(backend), str(backend))
+        where = BACKENDS.get(str(backend), str(backend))
         dtype = settings.get("dtype")
         yield plain(f"in {dtype} on {where}" if dtype else f"on {where}")
     if machine := figures.machine(measurement.machine):

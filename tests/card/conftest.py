@@ -104,6 +104,15 @@ def gguf(name="SmolLM2-135M-Instruct-Q4_K_M.gguf", prompt=(), generation=(), **c
     return speed(name, prompt, generation, settings, **fields)
 
 
+def theirs(name, value, error=None, **changes):
+    """A perplexity as `pipeline evidence import` takes it over, of another model and by another program."""
+    settings = {"harness": "mlx_lm.perplexity", "build": "0.30.7", "command": f"mlx_lm.perplexity --model '{name}'"}
+    settings |= {"text": "samples of 1000 tokens", "reported": "https://example.org/4", **changes.pop("settings", {})}
+    values = {"perplexity": value} | ({} if error is None else {"standard_error": error}) | changes.pop("values", {})
+    fields = {"weights": "", "machine": {}, "tools": {}, "source": "reported", **changes}
+    return measurement("perplexity", name, values, {k: v for k, v in settings.items() if v is not None}, **fields)
+
+
 def answer(prompt, text, problems=()):
     return {"prompt": prompt, "text": text, "tokens": 31, "stopped": not problems, "problems": list(problems)}
 
@@ -164,6 +173,7 @@ class Inputs:
     rate = staticmethod(rate)
     speed = staticmethod(speed)
     gguf = staticmethod(gguf)
+    theirs = staticmethod(theirs)
     serving = staticmethod(serving)
 
     def card(self) -> str:
@@ -313,12 +323,12 @@ def large(demo):
 
 @pytest.fixture
 def fast(demo):
-    """The demo with its speed, that of a GGUF, one that was reported elsewhere, and its memory by context."""
+    """The demo with its speed and memory by context, beside figures of a GGUF and some that were reported elsewhere."""
     own = speed(
         prompt=[rate(1000, 412.318, 3.51, 712_000_000), rate(5000, 388.01, 12.4, 1_310_000_000)],
         generation=[rate(500, 21.4466, 0.231, 655_000_000)],
     )
-    theirs = gguf(
+    beside = gguf(
         prompt=[rate(512, 14020.5, 151.2), rate(1000, 12441.903, 81.4)], generation=[rate(500, 389.564326, 1.042169)]
     )
     reported = speed(
@@ -333,5 +343,15 @@ def fast(demo):
         source="reported",
         machine={},
     )
+    llama = {"harness": "llama-perplexity", "build": "7822", "text": "wikitext-2-raw, test", "reported": None}
+    llama |= {"command": "llama-perplexity -m x.gguf -f wiki.test.raw", "backend": "metal"}
+    perplexities = (
+        theirs("MLX 4 bit by someone", 13.4127, 0.0613),
+        theirs("MLX 8 bit by someone", 12.7002, 0.0588),
+        theirs("quantized", 12.9874, settings={"reported": None}, source="measured", machine={"chip": "Apple M1"}),
+        theirs("SmolLM2-135M-Instruct-Q4_K_M.gguf", 21.0312, 0.1606, settings=llama, source="measured"),
+    )
     memory = (ContextMemory(4096, 204_000_000), ContextMemory(8192, 298_000_000))
-    return demo.with_evidence(reported, theirs, *demo.evidence.measurements, own).with_lock(memory=memory)
+    return demo.with_evidence(reported, beside, *perplexities, *demo.evidence.measurements, own).with_lock(
+        memory=memory
+    )

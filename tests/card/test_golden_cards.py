@@ -29,7 +29,7 @@ def test_a_large_release_with_code_a_licence_of_its_own_and_a_fault(large):
     compare("large.md", large.card())
 
 
-def test_a_release_with_its_speed_beside_a_gguf_and_a_reported_one(fast):
+def test_a_release_with_its_figures_beside_those_of_a_gguf_and_reported_ones(fast):
     compare("fast.md", fast.card())
 
 

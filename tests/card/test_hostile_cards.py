@@ -63,19 +63,22 @@ def poisoned(demo, text):
         demo.generation(demo.answer(text, text), demo.answer(text, text, [text])),
         demo.divergence(),
         demo.weight_error(**{text: 0.1}),
-        *timed(demo, line, text),
+        *imported(demo, line, text),
     )
     recipe = replace(demo.recipe, summary=text)
     return replace(demo, release=asked, recipe=recipe, lock=lock).with_evidence(*measurements)
 
 
-def timed(demo, line, text):
-    """The speed of this model and of another."""
+def imported(demo, line, text):
+    """The speed of this model and of another, and perplexities of others, in two ways that tell only words apart."""
     words = {"command": text, "build": text, "backend": text, "reported": text, "harness": text}
     rows = [demo.rate(1000, 20.5, 0.5)]
     return (
         demo.speed(prompt=rows, machine={text: text}),
         demo.gguf(line, rows, settings=words, machine={text: text}, source="reported"),
+        demo.theirs(line, 12.5, 0.1, settings={**words, "text": text}, machine={text: text}),
+        demo.theirs("Another", 12.0, 0.1, settings={**words, "text": text, "reported": "https://example.org"}),
+        demo.theirs(line, 12.5, settings={**words, "text": "Another text."}),
     )
 
 
@@ -93,7 +96,7 @@ def test_hostile_words_change_no_structure(measured, text):
     assert elements(rendered) <= elements(clean) | {"br"}
     assert all(target.startswith("https://") for target in re.findall(r'href="([^"]*)"', rendered))
     assert not set("\N{RIGHT-TO-LEFT OVERRIDE}\N{RIGHT-TO-LEFT MARK}\N{ZERO WIDTH SPACE}") & set(card)
-    assert len(card) < 150_000
+    assert len(card) < 170_000
 
 
 def test_template_code_is_shown_and_not_run(demo):
@@ -107,8 +110,8 @@ def test_tags_of_others_are_shown_and_not_obeyed(demo):
 
 
 def clean_card(demo):
-    """The demo with a speed too."""
-    return demo.with_evidence(*demo.evidence.measurements, *timed(demo, "A model", "A word.")).card()
+    """The demo with imported figures too."""
+    return demo.with_evidence(*demo.evidence.measurements, *imported(demo, "A model", "A word.")).card()
 
 
 def outline(rendered):

@@ -39,13 +39,17 @@ def test_figures_taken_in_different_ways_are_not_put_into_one_column(demo):
     assert "%" not in card.split("## How good it is")[0].split("---\n", 2)[2]
 
 
-def test_a_reported_base_of_another_harness_is_named_and_not_shown(demo):
+@pytest.mark.parametrize("harness", ["llama.cpp", "pipeline"])
+@pytest.mark.parametrize("subject", ["base", "quantized"])
+def test_an_imported_figure_never_stands_for_one_that_was_measured_here(demo, subject, harness):
     base, quantized = demo.evidence.measurements[:2]
-    told = demo.perplexity("base", 11.4321, 0.4, settings={**base.settings, "harness": "llama.cpp"}, source="reported")
-    card = demo.with_evidence(told, quantized).card()
-    assert "in another way: harness unknown against llama.cpp." in card
-    assert "11.4" not in card
-    assert "reported" not in card
+    told = demo.perplexity(subject, 11.4321, 0.4, settings={**base.settings, "harness": harness})
+    assert quality.read(Evidence((told, base, quantized))) == quality.read(Evidence((base, quantized)))
+    alone = demo.with_evidence(told)
+    fields, body = parse(alone.card())
+    assert "model-index" not in fields
+    assert "## How good it is" not in body
+    assert quality.read(alone.evidence).comparison is None
 
 
 @pytest.mark.parametrize(

@@ -80,11 +80,17 @@ def test_a_length_that_was_timed_survives_a_kill(copy, rendered):
 
 def test_imported_figures_go_on_the_card_and_change_nothing_else(copy, rendered):
     assert main(["evidence", "import", "demo", str(SAMPLE)]) == 0
+    figure = "{subject: Another, harness: llama-perplexity, perplexity: {value: 21.5, standard_error: 0.2, text: wiki}}"
+    (copy.root / "figures.yaml").write_text(f"reported: https://example.org\nfigures: [{figure}]\n")
+    assert main(["evidence", "import", "demo", "figures.yaml"]) == 0
     said = rendered()
     assert "imported added" in said
     assert "\nvalidate/" not in said
-    assert [row["subject"] for row in evidence(copy)][-2:] == ["quantized", GGUF]
-    assert "llama-bench 7822 (8f91ca54e)" in (copy.root / "releases/demo/README.md").read_text()
+    assert [row["subject"] for row in evidence(copy)][-3:] == ["quantized", GGUF, "Another"]
+    card = (copy.root / "releases/demo/README.md").read_text()
+    assert "llama-bench 7822 (8f91ca54e)" in card
+    assert "By llama-perplexity on wiki; reported at <https://example.org>:\n" in card
+    assert "| `Another` | 21.50 ± 0.20 |" in card
     assert "Nothing to do" in rendered()
     assert main(["card", "demo", "--check"]) == 0
 

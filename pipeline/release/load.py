@@ -155,8 +155,10 @@ def _named_recipe(
 def _thresholds(document: Document, name: str, releases: Sequence[str]) -> Iterator[Problem]:
     """What is wrong with thresholds beyond their own values: another release that they name, and waivers of them."""
     value = document.value if isinstance(document.value, dict) else {}
-    asked = value.get("thresholds")
-    asked = asked if isinstance(asked, dict) else {}
+    asked, evaluate = (part if isinstance(part := value.get(key), dict) else {} for key in ("thresholds", "evaluate"))
+    if asked.get("serving") is True and evaluate.get("serve") is False:
+        what = "cannot be met: `evaluate.serve` is `false`, so nobody asks it through `mlx_lm.server`"
+        yield Problem(document.place(("thresholds", "serving")), what)
     against, place = asked.get("against", "base"), document.place(("thresholds", "against"))
     if against == name:
         yield Problem(place, "a release cannot be held against itself")
@@ -170,7 +172,9 @@ def _thresholds(document: Document, name: str, releases: Sequence[str]) -> Itera
         if not isinstance(threshold, str) or threshold not in get_args(Threshold):
             continue
         place = document.place(("waivers", index, "threshold"))
-        if asked.get(threshold, Thresholds.model_fields[threshold].default) in (None, False):
+        # What nobody wrote about serving is asked for wherever it is tried.
+        default = evaluate.get("serve", True) if threshold == "serving" else Thresholds.model_fields[threshold].default
+        if asked.get(threshold, default) in (None, False):
             yield Problem(place, f"`{threshold}` is not asked for: there is nothing to waive")
         elif threshold in seen:
             yield Problem(place, f"`{threshold}` is waived twice")

@@ -350,7 +350,6 @@ def test_thresholds_are_read_in_the_units_of_what_they_limit(repository):
             "waivers[0].threshold",
             "`kl_mean` is not asked for: there is nothing to waive",
         ),
-        ("{threshold: serving, why: Because.}", "waivers[0].threshold", "`serving` is not asked for"),
         ("{threshold: generation}", "waivers[0].why", "is missing"),
         ("{threshold: generation, why: ''}", "waivers[0].why", "must not be empty"),
         ("{threshold: perplexity, why: Because.}", "waivers[0].threshold", "; did you mean `perplexity_increase`?"),
@@ -385,3 +384,24 @@ def test_a_threshold_that_is_switched_off_cannot_be_waived(repository):
     assert "`generation` is not asked for" in refusal(repository.root, "small")
     repository.release("small", repository.text + waivers)
     assert load_release(repository.root, "small").release.waivers[0].why == "Because."
+
+
+@pytest.mark.parametrize(
+    ("serve", "serving", "asked"),
+    [("", "", True), ("true", "", True), ("", "true", True), ("false", "", False), ("", "false", False)],
+)
+def test_serving_is_asked_for_and_may_be_waived_wherever_it_is_tried(serve, serving, asked, repository):
+    text = repository.text.replace("  prompts:", f"  serve: {serve}\n  prompts:" if serve else "  prompts:")
+    text = text.replace("10 %}", f"10 %, serving: {serving}}}" if serving else "10 %}")
+    repository.release("small", f"{text}waivers: [{{threshold: serving, why: Because.}}]\n")
+    if asked:
+        assert load_release(repository.root, "small").release.waivers[0].threshold == "serving"
+    else:
+        assert "waivers[0].threshold: `serving` is not asked for" in refusal(repository.root, "small")
+
+
+def test_a_server_that_is_never_tried_cannot_be_asked_for(repository):
+    text = repository.text.replace("  prompts:", "  serve: false\n  prompts:")
+    repository.release("small", text.replace("10 %}", "10 %, serving: true}"))
+    told = "release.yaml:16:50: thresholds.serving: cannot be met: `evaluate.serve` is `false`"
+    assert told in refusal(repository.root, "small")

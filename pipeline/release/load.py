@@ -163,7 +163,9 @@ def _thresholds(document: Document, name: str, releases: Sequence[str]) -> Itera
     if against == name:
         yield Problem(place, "a release cannot be held against itself")
     elif isinstance(against, str) and against != "base" and against not in releases:
-        also = did_you_mean(against, ("base", *releases)) or f"; there are: base, {', '.join(releases)}"
+        others = [release for release in releases if release != name]
+        choice = f"`base`, or a release: {', '.join(others)}" if others else "`base`, since there is no other release"
+        also = did_you_mean(against, ("base", *others)) or f"; write {choice}"
         yield Problem(place, f"there is no {release_file(against)}{also}")
     waivers = value.get("waivers")
     seen: set[str] = set()

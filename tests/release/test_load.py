@@ -317,17 +317,23 @@ THRESHOLDS = "thresholds: {perplexity_increase: 10 %}"
         (
             "{perplexity_increase: 1 %, against: nowhere}",
             "against",
-            "there is no releases/nowhere/release.yaml; there are: base",
+            "there is no releases/nowhere/release.yaml; write `base`, or a release: large",
         ),
-        ("{perplexity_increase: 1 %, against: smaal}", "against", "did you mean `small`?"),
+        ("{perplexity_increase: 1 %, against: lareg}", "against", "did you mean `large`?"),
         ("{perplexity_increase: 1 %, against: small}", "against", "a release cannot be held against itself"),
     ],
 )
 def test_a_threshold_that_makes_no_sense_is_refused(thresholds, place, told, repository):
+    repository.release("large", repository.text)
     repository.release("small", repository.text.replace(THRESHOLDS, f"thresholds: {thresholds}"))
     lines = [line for line in refusal(repository.root, "small").splitlines() if line.startswith("releases/")]
     assert re.match(rf"releases/small/release.yaml:\d+:\d+: thresholds\.{place}: ", lines[0])
     assert told in lines[0]
+
+
+def test_the_only_release_can_be_held_against_nothing_but_the_base(repository):
+    repository.release("small", repository.text.replace("10 %}", "10 %, against: smoll}"))
+    assert "; write `base`, since there is no other release" in refusal(repository.root, "small")
 
 
 def test_thresholds_are_read_in_the_units_of_what_they_limit(repository):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from pipeline.release.places import KeyPath
 
+EMPTY = "is empty; write a value, or remove the key"
 _LARGEST = 1 << 18
 _DEEPEST = 16
 _NULL = re.compile(r"null|Null|NULL|~|")
@@ -247,7 +248,7 @@ class _Reader:
             return event.value
         value = _resolved(event.value)
         if value is None:
-            self._refuse(self.values[path], "is empty; write a value, or remove the key", path)
+            self._refuse(self.values[path], EMPTY, path)
         elif not isinstance(value, str):
             self.unquoted[path] = event.value
         return value

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, get_args
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from pipeline.release.places import did_you_mean, meant, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from pydantic import ValidationError
     from pydantic_core import ErrorDetails
 
     from pipeline.release.places import KeyPath
@@ -34,7 +33,24 @@ def explain(
             also = did_you_mean(str(path[-1]), known) or f"; known here: {', '.join(known)}"
             yield path, f"unknown key{also}", True
         elif path not in misspelt:
-            yield path, _sentence(detail, unquoted.get(path)), False
+            also = "; `{}` asks for the defaults" if detail["type"] == "model_type" and all_default(model, path) else ""
+            yield path, _sentence(detail, unquoted.get(path)) + also, False
+
+
+def all_default(model: type[BaseModel], path: KeyPath) -> bool:
+    """Whether `{}` could be written at `path` of the file: keys that may all be left out."""
+    annotation: object = model
+    for part in path:
+        if isinstance(part, str):
+            inner = _model_in(annotation)
+            field = inner.model_fields.get(part) if inner else None
+            annotation = field.annotation if field else None
+    kinds = (annotation, *get_args(annotation))
+    found = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+    try:
+        return found is not None and bool(found.model_validate({}))
+    except ValidationError:
+        return False
 
 
 _SENTENCES = {

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 from pydantic import ValidationError
 
 from pipeline.errors import ReleaseFileError
-from pipeline.release.document import read
-from pipeline.release.english import explain
+from pipeline.release.document import EMPTY, read
+from pipeline.release.english import all_default, explain
 from pipeline.release.find import (
     check_recipe,
     check_release,
@@ -79,7 +79,11 @@ def refused(
 
 def validated(document: Document, model: type[W], problems: list[Problem]) -> W | None:
     """The file as its model; or None, with every problem of the file added to `problems`."""
-    found = list(document.problems)
+    empty = {Problem(document.place(path), EMPTY) for path in document.broken if all_default(model, path)}
+    found = [
+        Problem(problem.place, f"{EMPTY}; `{{}}` asks for the defaults") if problem in empty else problem
+        for problem in document.problems
+    ]
     valid = validated_part(document, model, (), found)
     problems += found
     return None if found else valid

@@ -283,7 +283,8 @@ def test_mistakes_in_a_file_of_ones_own_are_told_with_its_name(repository):
         ("{prompts: [1000, 1000]}", "evaluate.speed.prompts: holds 1000 more than once"),
         ("{generation: [0]}", "evaluate.speed.generation[0]: must be at least 1, not 0"),
         ("{trials: 0}", "evaluate.speed.trials: must be at least 1, not 0"),
-        ("true", "evaluate.speed: must be keys with values, not true"),
+        ("true", "evaluate.speed: must be keys with values, not true; `{}` asks for the defaults"),
+        ("", "evaluate.speed: is empty; write a value, or remove the key; `{}` asks for the defaults"),
     ],
 )
 def test_a_benchmark_that_makes_no_sense_is_refused(speed, told, repository):
@@ -411,3 +412,17 @@ def test_a_server_that_is_never_tried_cannot_be_asked_for(repository):
     repository.release("small", text.replace("10 %}", "10 %, serving: true}"))
     told = "release.yaml:16:50: thresholds.serving: cannot be met: `evaluate.serve` is `false`"
     assert told in refusal(repository.root, "small")
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("fit: true", "fit: must be keys with values, not true"),
+        ("fit:", "fit: is empty; write a value, or remove the key"),
+        ("waivers:", "waivers: is empty; write a value, or remove the key"),
+        ("waivers: [true]", "waivers[0]: must be keys with values, not true"),
+    ],
+)
+def test_no_defaults_are_offered_where_there_are_none(line, told, repository):
+    repository.release("small", f"{repository.text}{line}\n")
+    assert re.findall(r"^releases/\S+: (.*)$", refusal(repository.root, "small"), re.MULTILINE) == [told]

@@ -358,6 +358,7 @@ def test_thresholds_are_read_in_the_units_of_what_they_limit(repository):
             "`kl_mean` is not asked for: there is nothing to waive",
         ),
         ("{threshold: generation}", "waivers[0].why", "is missing"),
+        ("{threshold: generation, reason: x}", "waivers[0].reason", "unknown key; did you mean `why`?"),
         ("{threshold: generation, why: ''}", "waivers[0].why", "must not be empty"),
         ("{threshold: perplexity, why: Because.}", "waivers[0].threshold", "; did you mean `perplexity_increase`?"),
         ("{threshold: against, why: Because.}", "waivers[0].threshold", "must be `perplexity_increase`, `kl_mean`"),
@@ -426,3 +427,20 @@ def test_a_server_that_is_never_tried_cannot_be_asked_for(repository):
 def test_no_defaults_are_offered_where_there_are_none(line, told, repository):
     repository.release("small", f"{repository.text}{line}\n")
     assert re.findall(r"^releases/\S+: (.*)$", refusal(repository.root, "small"), re.MULTILINE) == [told]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "told"),
+    [
+        ("Answer this: why?", "known here: ask, system, expect, max_tokens, thinking"),
+        ("Think: why?", "did you mean `thinking`?"),
+    ],
+)
+def test_a_prompt_with_a_colon_is_told_to_stand_in_quotes(prompt, told, repository):
+    before = "prompts: ['What is the capital of France?']"
+    assert before in repository.text
+    repository.release("small", repository.text.replace(before, f"prompts:\n    - {prompt}"))
+    said = refusal(repository.root, "small")
+    assert f"unknown key; {told}; put a text that contains `: ` in quotes" in said
+    repository.release("small", repository.text.replace(before, f"prompts:\n    - '{prompt}'"))
+    assert load_release(repository.root, "small").release.evaluate.prompts[0].ask == prompt

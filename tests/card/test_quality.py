@@ -43,7 +43,7 @@ def test_a_reported_base_of_another_harness_is_named_and_not_shown(demo):
     base, quantized = demo.evidence.measurements[:2]
     told = demo.perplexity("base", 11.4321, 0.4, settings={**base.settings, "harness": "llama.cpp"}, source="reported")
     card = demo.with_evidence(told, quantized).card()
-    assert "in another way: harness unknown against llama.cpp." in card
+    assert "in another way: harness pipeline against llama.cpp." in card
     assert "11.4" not in card
     assert "reported" not in card
 

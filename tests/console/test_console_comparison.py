@@ -56,7 +56,7 @@ COMPARISON = Comparison(
         Apart("serving", "measured of v2.5 only", ((), ())),
         Apart(
             "perplexity",
-            "harness llama.cpp against unknown",
+            "harness llama.cpp against pipeline",
             ((Figure(PERPLEXITY, "perplexity", 3.7, 0.02),), (Figure(PERPLEXITY, "perplexity", 3.9, None),)),
         ),
     ),

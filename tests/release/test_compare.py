@@ -115,7 +115,7 @@ def test_two_harnesses_never_meet_in_a_row():
     other = replace(perplexity(8.0), settings={**HOW, "harness": "llama.cpp"}, source="reported")
     found = compare(side("v1", perplexity(12.0)), side("v2", other))
     assert found.rows == ()
-    assert found.apart[0].why == "harness llama.cpp against unknown"
+    assert found.apart[0].why == "harness llama.cpp against pipeline"
 
 
 def test_what_only_one_of_them_measured_is_said():

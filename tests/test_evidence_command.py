@@ -82,7 +82,7 @@ def test_tests_of_both_speeds_at_once_are_left_out_and_mentioned(here, imported,
     ("arguments", "words"),
     [
         (("dmeo", "bench.json"), "did you mean `demo`"),
-        (("demo", "absent.json"), "absent.json:1:1: cannot be read: No such file"),
+        (("demo", "absent.json"), "absent.json: cannot be read: No such file"),
         (("demo", "broken.json"), "broken.json:9:"),
         (("demo", "bench.json", "--source", "reported"), "--source reported needs --from"),
         (("demo", "bench.json", "--subject", "quantized"), "a GGUF is another one"),

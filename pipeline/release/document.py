@@ -98,9 +98,9 @@ def _text(root: Path, file: str) -> str | Problem:
     try:
         content = (root / file).read_bytes()
     except OSError as error:
-        return Problem(Place(file), f"cannot be read: {error.strerror}")
+        return Problem(Place(file, 0), f"cannot be read: {error.strerror}")
     if len(content) > _LARGEST:
-        return Problem(Place(file), f"is {len(content)} bytes long; at most {_LARGEST} are read")
+        return Problem(Place(file, 0), f"is {len(content)} bytes long; at most {_LARGEST} are read")
     try:
         text = content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:

@@ -110,7 +110,7 @@ def test_no_name_leads_out_of_the_releases(repository, name):
 
 def test_a_release_file_that_cannot_be_read_says_why(repository):
     (repository.root / "releases" / "odd" / "release.yaml").mkdir(parents=True)
-    assert "releases/odd/release.yaml:1:1: cannot be read: Is a directory" in refusal(repository.root, "odd")
+    assert "releases/odd/release.yaml: cannot be read: Is a directory" in refusal(repository.root, "odd")
 
 
 def test_own_rules_come_before_those_of_the_extended_recipe(repository):

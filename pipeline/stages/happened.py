@@ -11,6 +11,7 @@ from pipeline.manifest import sha256
 from pipeline.release import losses
 from pipeline.release.change import Unknown, between
 from pipeline.release.compare import Side
+from pipeline.release.find import evidence_file, lock_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,14 +24,15 @@ if TYPE_CHECKING:
 
 def happened(folders: Folders, name: str, why: str) -> tuple[Lock, Evidence]:
     """The lock and the evidence in a release's folder; `UsageError` that says `why` they are wanted, without them."""
-    lock, evidence = (folders.release(name) / file for file in ("release.lock.json", "evidence.json"))
-    for path in (lock, evidence):
-        if not path.exists():
+    files = lock_file(name), evidence_file(name)
+    for file in files:
+        if not (folders.root / file).exists():
             raise UsageError(
-                f"releases/{name}/{path.name} is not there: {why}",
+                f"{file} is not there: {why}",
                 hint=f"Run `pipeline release {name} --until render` first.",
             )
-    return Lock.from_json(lock.read_text()), Evidence.from_json(evidence.read_text())
+    lock, evidence = ((folders.root / file).read_text() for file in files)
+    return Lock.from_json(lock, files[0]), Evidence.from_json(evidence, files[1])
 
 
 def side(folders: Folders, name: str) -> Side:
@@ -44,10 +46,11 @@ def losses_of(folders: Folders, name: str) -> Losses | None:
 
 def change_from(folders: Folders, earlier: str, later: str, found: Evidence) -> Change | Unknown:
     """How perplexity changed from the release `earlier` to `later`, of which `found` is the evidence so far."""
-    path = folders.release(earlier) / "evidence.json"
+    file = evidence_file(earlier)
+    path = folders.root / file
     if not path.exists():
-        return Unknown(f"releases/{earlier}/evidence.json is not there: run `pipeline release {earlier}` first")
-    before = Evidence.from_json(path.read_text()).find("perplexity", "quantized")
+        return Unknown(f"{file} is not there: run `pipeline release {earlier}` first")
+    before = Evidence.from_json(path.read_text(), file).find("perplexity", "quantized")
     after = found.find("perplexity", "quantized")
     if before is None or after is None:
         return Unknown(f"the perplexity of {later if before else earlier} was not measured")
@@ -56,7 +59,7 @@ def change_from(folders: Folders, earlier: str, later: str, found: Evidence) -> 
 
 def digest(folders: Folders, name: str) -> Json:
     """What tells whether a release left anything else than before; None for what it has not left."""
-    paths = {"evidence": folders.release(name) / "evidence.json", "losses": _losses(folders, name)}
+    paths = {"evidence": folders.root / evidence_file(name), "losses": _losses(folders, name)}
     return {what: sha256(path) if path.exists() else None for what, path in paths.items()}
 
 

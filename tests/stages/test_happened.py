@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipeline.errors import UsageError
+from pipeline.errors import PipelineError, UsageError
 from pipeline.evidence import Evidence, Measurement
 from pipeline.lock import Lock, LockedBase, LockedRecipe, LockedTarget
 from pipeline.manifest import Manifest
@@ -73,6 +73,17 @@ def test_a_release_that_was_never_made_is_named_with_what_to_do(folders, leave, 
     with pytest.raises(UsageError, match=f"releases/v1/{missing} is not there: it is wanted") as raised:
         happened(folders, "v1", "it is wanted")
     assert raised.value.hint == "Run `pipeline release v1 --until render` first."
+
+
+@pytest.mark.parametrize("spoilt", ["release.lock.json", "evidence.json"])
+def test_a_file_that_was_spoilt_is_named_with_its_release(folders, leave, spoilt):
+    leave("v1")
+    (folders.release("v1") / spoilt).write_text("{}")
+    with pytest.raises(PipelineError, match=f"^releases/v1/{spoilt} .*: it has no `"):
+        happened(folders, "v1", "it is wanted")
+    if spoilt == "evidence.json":
+        with pytest.raises(PipelineError, match=r"^releases/v1/evidence\.json does not hold evidence"):
+            change_from(folders, "v1", "v2", evidence(LOSSES))
 
 
 def test_a_change_is_paired_where_both_workspaces_are_here(folders, leave):

@@ -61,8 +61,8 @@ class Evidence:
 
     def merged(self, others: Iterable[Measurement]) -> Evidence:
         """With `others`, each in the place of one that was taken of the same model in the same way."""
-        measurements = {_identity(one): one for one in self.measurements}
-        measurements |= {_identity(one): one for one in others}
+        measurements = {identity(one): one for one in self.measurements}
+        measurements |= {identity(one): one for one in others}
         return Evidence(tuple(measurements.values()))
 
     def to_json(self) -> str:
@@ -120,7 +120,7 @@ def complete(value: object, required: Iterable[str], what: str) -> dict[str, Any
     return value
 
 
-def _identity(measurement: Measurement) -> str:
+def identity(measurement: Measurement) -> str:
     """What was measured and how. A command line only says in words what the other settings say."""
     settings = {key: value for key, value in measurement.settings.items() if key != "command"}
     return json.dumps([measurement.measure, measurement.subject, settings], sort_keys=True)

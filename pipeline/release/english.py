@@ -69,7 +69,7 @@ _SENTENCES = {
     "string_too_short": "must not be empty",
     "too_short": "must not be empty",
     "greater_than": "must be more than {gt:g}, not {value}",
-    "greater_than_equal": "must be at least {ge}, not {value}",
+    "greater_than_equal": "must be at least {ge:g}, not {value}",
     "less_than_equal": "must be at most {le}, not {value}",
     "value_error": "{error}",
 }

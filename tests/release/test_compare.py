@@ -62,9 +62,10 @@ def test_figures_are_judged_by_their_direction_and_their_errors():
     assert {name: (row.word, row.how) for name, row in found.items()} == {
         "perplexity": ("within error", "independent"),
         "KL mean": ("worse", "independent"),
-        "KL p99": ("better", "unknown"),
+        "KL p99": (None, "unknown"),
         "top-1 agreement": ("better", "independent"),
     }
+    assert (found["KL p99"].values, found["KL p99"].difference) == ((0.5, 0.4), pytest.approx(-0.1))
     mean = found["KL mean"]
     assert (mean.values, mean.errors) == ((0.030, 0.040), (0.001, 0.001))
     assert (mean.difference, mean.error) == (pytest.approx(0.01), pytest.approx(0.001 * math.sqrt(2)))

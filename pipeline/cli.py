@@ -126,8 +126,8 @@ def _parser() -> argparse.ArgumentParser:
         "compare",
         "show two releases side by side",
         "Shows what changes from the first release to the second: size, bits per weight by tensor class, and every\n"
-        "measured figure with better, worse or within error. Perplexity is compared token by token where both\n"
-        "workspaces hold the losses of the same tokens. Reads only.",
+        "measured figure with better, worse or within error, where that error is known. Perplexity is compared\n"
+        "token by token where both workspaces hold the losses of the same tokens. Reads only.",
         "  pipeline compare v2.8 v2.5\n  pipeline compare v2.8 v2.5 --json | jq '.figures[] | {figure, word}'",
     )
     compare.set_defaults(run=_compare)

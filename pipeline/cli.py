@@ -143,13 +143,13 @@ def _parser() -> argparse.ArgumentParser:
         "compare",
         "show two releases side by side",
         "Shows what changes from the first release to the second: size, bits per weight by tensor class, and every\n"
-        "measured figure with better, worse or within error. Perplexity is compared token by token where both\n"
-        "workspaces hold the losses of the same tokens. Reads only.",
+        "measured figure with better, worse or within error, where that error is known. Perplexity is compared\n"
+        "token by token where both workspaces hold the losses of the same tokens. Reads only.",
         "  pipeline compare v2.8 v2.5\n  pipeline compare v2.8 v2.5 --json | jq '.figures[] | {figure, word}'",
     )
     compare.set_defaults(run=_compare)
-    for which in ("first", "second"):
-        compare.add_argument(which, metavar="NAME", help=f"the {which} release")
+    compare.add_argument("first", metavar="A", help="the release to begin with: the NAME of releases/NAME/release.yaml")
+    compare.add_argument("second", metavar="B", help="the release that is judged against it")
     _with_workspace(compare)
     compare.add_argument("--json", action="store_true", help="the same for programs")
 
@@ -238,7 +238,9 @@ def _add_recipe(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "  pipeline recipe import convert.sh --name mine",
     )
     importing.set_defaults(run=_recipe_import)
-    importing.add_argument("file", type=Path, metavar="FILE")
+    importing.add_argument(
+        "file", type=Path, metavar="FILE", help="overrides or tensor types, one a line or as on a command line"
+    )
     importing.add_argument("--name", metavar="NAME", help="write releases/recipes/NAME.yaml, which must not exist yet")
     importing.add_argument(
         "--as",
@@ -256,8 +258,9 @@ def _add_evidence(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     evidence = _command(
         commands,
         "evidence",
-        "take over figures that other programs measured",
-        "Works on the figures of a release: those that `pipeline` measured, and those that are imported.",
+        "import figures that other programs measured",
+        "Imports figures of other programs, such as llama.cpp's llama-bench, to stand beside those that `pipeline`\n"
+        "itself measured of a release.",
         "  pipeline evidence import demo llama-bench.json",
     )
     actions = evidence.add_subparsers(title="actions", required=True, metavar="ACTION")
@@ -275,7 +278,9 @@ def _add_evidence(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     )
     importing.set_defaults(run=_evidence_import)
     _with_name(importing)
-    importing.add_argument("file", type=Path, metavar="FILE")
+    importing.add_argument(
+        "file", type=Path, metavar="FILE", help="output of `llama-bench -o json`, or a YAML or JSON file of figures"
+    )
     importing.add_argument(
         "--source",
         choices=("measured", "reported"),

@@ -21,7 +21,7 @@ from pipeline.release.load import load_release
 from pipeline.release.written import parse_size, parse_tokens
 from pipeline.stages import measuring, quantize, render, text, upload, validate
 from pipeline.stages.fit import check_fit
-from pipeline.stages.happened import side
+from pipeline.stages.happened import check_against, side
 from pipeline.stages.job import Folders, Job, open_job
 from pipeline.stages.sizes import sizes
 from pipeline.weights.base import weight_files
@@ -52,6 +52,7 @@ def release(name: str, workspace: Path | None, *, until: str | None, every: bool
     progress = console.Progress()
     with _opened(name, workspace, writable=True, told=progress.remark) as job, job.workspace.locked():
         _check_fit(job)
+        _check_against(job, until)
         text.check(job)
         planned = plan(stages.tasks(job, until), job.workspace)
         console.show_plan(planned, every=every, dry_run=False)
@@ -72,6 +73,7 @@ def show_plan(name: str, workspace: Path | None, *, until: str | None = None, ev
     with _opened(name, workspace, writable=False) as job:
         console.show_plan(plan(stages.tasks(job, until), job.workspace), every=every)
         _check_fit(job)
+        _check_against(job, until)
     return 0
 
 
@@ -93,6 +95,7 @@ def show_sizes(
             console.show_plan(plan(stages.tasks(job), job.workspace), every=every)
             console.show_sizes(made)
         _check_fit(job)
+        _check_against(job, None)
     return 0
 
 
@@ -160,6 +163,12 @@ def _folders(workspace: Path | None) -> Folders:
 
 def _check_fit(job: Job) -> None:
     check_fit(job.layout, job.assignment.modules, job.release.fit, release_file(job.name))
+
+
+def _check_against(job: Job, until: str | None) -> None:
+    """Only where a run comes to judging."""
+    if any(task.name == validate.JUDGE for task in stages.tasks(job, until)):
+        check_against(job)
 
 
 def _summary(job: Job, until: str | None) -> console.Summary:

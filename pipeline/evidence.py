@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import MISSING, asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from _typeshed import DataclassInstance
+
     from pipeline.manifest import Json
 
 Subject = Literal["base", "quantized"]
 Source = Literal["measured", "reported"]
+T = TypeVar("T", bound="DataclassInstance")
 SCHEMA = 1
 HARNESS = "pipeline"
 
@@ -23,7 +26,7 @@ HARNESS = "pipeline"
 class Measurement:
     """One measure of one model.
 
-    measure: "perplexity", "generation", "speed".
+    measure: "perplexity", "divergence", "weight_error", "generation", "serving", "speed".
     subject: "base" or "quantized", a `Subject`; or the name of another model whose figures were imported.
     weights: SHA-256 of the manifest of the model folder that was measured; "" when another program measured.
     values: what came out; settings: what would change it (text digest, windows, seed, prompts, backend, dtype).
@@ -63,8 +66,8 @@ class Evidence:
 
     def merged(self, others: Iterable[Measurement]) -> Evidence:
         """With `others`, each in the place of one that was taken of the same model in the same way."""
-        measurements = {_identity(one): one for one in self.measurements}
-        measurements |= {_identity(one): one for one in others}
+        measurements = {identity(one): one for one in self.measurements}
+        measurements |= {identity(one): one for one in others}
         return Evidence(tuple(measurements.values()))
 
     def to_json(self) -> str:
@@ -74,8 +77,8 @@ class Evidence:
     def from_json(cls, text: str, name: str = "evidence.json") -> Evidence:
         """The evidence that `to_json` wrote; `PipelineError` that names the file for what something else wrote."""
         try:
-            return cls(tuple(Measurement(**row) for row in json.loads(text)["measurements"]))
-        except (KeyError, TypeError, ValueError) as error:
+            return cls(each(Measurement, opened(text, ("measurements",)), "measurements"))
+        except (TypeError, ValueError) as error:
             raise PipelineError(
                 f"{name} does not hold evidence: {error}",
                 hint="It is written by `pipeline`; restore it from git or make it again.",
@@ -87,7 +90,42 @@ def dump(value: object) -> str:
     return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def _identity(measurement: Measurement) -> str:
+def opened(text: str, required: Iterable[str]) -> dict[str, Any]:
+    """The object that `dump` wrote; TypeError or ValueError say in words what is wrong with anything else."""
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"it is not JSON: {error.msg} in line {error.lineno}") from None
+    return complete(value, required, "it")
+
+
+def built(kind: type[T], value: object, what: str) -> T:
+    """The dataclass that `asdict` made `value` of; errors as in `opened`."""
+    known = fields(kind)
+    row = complete(value, [field.name for field in known if field.default is MISSING], what)
+    if unknown := sorted(row.keys() - {field.name for field in known}):
+        raise ValueError(f"{what} has `{'`, `'.join(unknown)}`, which this pipeline does not know")
+    return kind(**row)
+
+
+def each(kind: type[T], row: Mapping[str, object], key: str) -> tuple[T, ...]:
+    """Like `built` for every one of a list, which may be missing."""
+    values = row.get(key, [])
+    if not isinstance(values, list):
+        raise TypeError(f"`{key}` is no list")
+    return tuple(built(kind, value, f"number {count} of `{key}`") for count, value in enumerate(values, 1))
+
+
+def complete(value: object, required: Iterable[str], what: str) -> dict[str, Any]:
+    """`value` as the object that it has to be, with what is required of it; errors as in `opened`."""
+    if not isinstance(value, dict):
+        raise TypeError(f"{what} is no JSON object")
+    if missing := [key for key in required if key not in value]:
+        raise ValueError(f"{what} has no `{'`, `'.join(missing)}`")
+    return value
+
+
+def identity(measurement: Measurement) -> str:
     """What was measured and how. A command line only says in words what the other settings say."""
     settings = {key: value for key, value in measurement.settings.items() if key != "command"}
     return json.dumps([measurement.measure, measurement.subject, settings], sort_keys=True)

@@ -11,7 +11,7 @@ from pipeline.evidence import Evidence
 from pipeline.manifest import write_atomically
 from pipeline.release.document import read
 from pipeline.release.find import check_release, find_root, imported_file
-from pipeline.release.llama_bench import import_rows
+from pipeline.release.llama_bench import import_rows, printed_as
 from pipeline.release.load import refused
 from pipeline.release.reported import import_figures
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from pipeline.release.places import Problem
 
 _HINT = "docs/release-files.md describes what can be imported. Nothing was imported."
+
+_LOOKED_AT = 1 << 16
 
 
 def import_file(
@@ -32,6 +34,7 @@ def import_file(
     target = root / file
     before = target.read_text() if target.exists() else ""
     known = Evidence.from_json(before, file) if before else Evidence()
+    _check_output(path)
     document = read(Path.cwd(), str(path))
     rows = isinstance(document.value, tuple)
     source = source or ("measured" if rows else "reported")
@@ -53,6 +56,20 @@ def import_file(
         f"{file} holds figures of {subjects}; `pipeline release {name} --until render` puts them on the card"
     )
     return 0
+
+
+def _check_output(path: Path) -> None:
+    """`UsageError` for what llama-bench printed for people: as YAML its mistakes would make no sense."""
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            output = printed_as(file.read(_LOOKED_AT))
+    except OSError:
+        return
+    if output:
+        raise UsageError(
+            f"{path} is what `llama-bench -o {output}` printed, and only its JSON is read",
+            hint="Run llama-bench with `-o json`. Nothing was imported.",
+        )
 
 
 def _rows(

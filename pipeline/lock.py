@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import TYPE_CHECKING
 
 from pipeline.errors import PipelineError
-from pipeline.evidence import dump
+from pipeline.evidence import built, complete, dump, each, opened
 from pipeline.manifest import Manifest
 
 if TYPE_CHECKING:
@@ -108,31 +107,33 @@ class Lock:
         return dump({**fields, "schema": SCHEMA, "model": self.model.to_json(), "tools": dict(self.tools)})
 
     @classmethod
-    def from_json(cls, text: str) -> Lock:
-        """The lock that `to_json` wrote; `PipelineError` for a file that something else wrote."""
+    def from_json(cls, text: str, name: str = "release.lock.json") -> Lock:
+        """The lock that `to_json` wrote; `PipelineError` that names the file for what something else wrote."""
         try:
-            row = json.loads(text)
+            row = opened(text, ("schema",))
             if row["schema"] != SCHEMA:
                 raise PipelineError(
-                    f"release.lock.json has schema {row['schema']}, and this pipeline knows {SCHEMA}",
+                    f"{name} has schema {row['schema']}, and this pipeline knows {SCHEMA}",
                     hint="It was written by another version of pipeline; release again with this one.",
                 )
+            complete(row, (field.name for field in fields(cls) if field.default is MISSING), "it")
             return cls(
-                base=LockedBase(**row["base"]),
-                recipe=LockedRecipe(**row["recipe"]),
+                base=built(LockedBase, row["base"], "`base`"),
+                recipe=built(LockedRecipe, row["recipe"], "`recipe`"),
                 model=Manifest.from_json(row["model"]),
                 parameters=row["parameters"],
                 bytes=row["bytes"],
                 bits_per_weight=row["bits_per_weight"],
-                classes=tuple(TensorClass(**found) for found in row["classes"]),
-                rules=tuple(LockedRule(**rule) for rule in row["rules"]),
+                classes=each(TensorClass, row, "classes"),
+                rules=each(LockedRule, row, "rules"),
                 tools=row["tools"],
-                target=LockedTarget(**row["target"]),
-                waived=tuple(LockedWaiver(**waived) for waived in row.get("waived", ())),
-                memory=tuple(ContextMemory(**found) for found in row.get("memory", ())),
+                target=built(LockedTarget, row["target"], "`target`"),
+                waived=each(LockedWaiver, row, "waived"),
+                memory=each(ContextMemory, row, "memory"),
             )
         except (KeyError, TypeError, ValueError) as error:
+            why = f"a file of `model` has no `{error.args[0]}`" if isinstance(error, KeyError) else str(error)
             raise PipelineError(
-                f"release.lock.json is not a lock file: {error}",
+                f"{name} is not a lock file: {why}",
                 hint="It is written by `pipeline release`; restore it from git or release again.",
             ) from None

@@ -26,6 +26,22 @@ def test_every_command_teaches_by_example(command, capsys):
     assert f"pipeline {command}" in said.partition("examples:")[2]
 
 
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (("evidence",), "Imports figures of other programs"),
+        (("evidence", "import"), "FILE output of `llama-bench -o json`, or a YAML or JSON file of figures"),
+        (("recipe", "import"), "FILE overrides or tensor types"),
+        (("compare",), "] A B"),
+        (("compare",), "A the release to begin with"),
+    ],
+)
+def test_what_has_to_be_given_is_explained(command, words, capsys):
+    with pytest.raises(SystemExit):
+        main([*command, "--help"])
+    assert words in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_wrong_command_line_exits_2(capsys):
     with pytest.raises(SystemExit) as ended:
         main(["relaese", "demo"])

@@ -79,6 +79,17 @@ def test_a_plan_that_does_not_fit_is_shown_and_refused(repository):
     assert "does not fit what releases/v2.5/release.yaml asks for" in out
 
 
+def test_a_release_that_cannot_be_held_against_another_is_refused_before_anything_is_done(repository):
+    repository.edit("demo", "perplexity_increase: 10 %", "perplexity_increase: 10 %\n  against: demo-refused")
+    told = "perplexity cannot be held against demo-refused, as releases/demo/release.yaml asks"
+    for command in (("plan",), ("release", "--dry-run"), ("release",)):
+        code, out = repository.run(*command, "demo")
+        assert (code, told in out, "Traceback" in out) == (2, True, False), out
+    assert not list(repository.workspace.glob("releases/demo/*/*")), "nothing was fetched and nothing was made"
+    code, out = repository.run("release", "demo", "--dry-run", "--until", "quantize")
+    assert (code, told in out) == (0, False), out
+
+
 def test_a_context_that_is_none_is_refused(repository):
     code, _, out, said = planned(repository, "demo", "--context", "long")
     assert (code, out) == (2, "")

@@ -48,10 +48,29 @@ def test_what_was_measured_again_in_the_same_way_takes_the_place_of_what_was_the
         assert evidence.merged([other]).measurements == (GGUF, BASE, other)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"measurements": [5]}', '{"measurements": [{"measure": "speed"}]}'])
-def test_what_is_no_evidence_is_refused_by_name(text):
-    with pytest.raises(PipelineError, match=r"releases/demo/imported\.json does not hold evidence"):
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "it is not JSON: Expecting value in line 1"),
+        ('{"measurements": [\n<<<<<<< HEAD\n]}', "it is not JSON: Expecting value in line 2"),
+        ("[]", "it is no JSON object"),
+        ("{}", "it has no `measurements`"),
+        ('{"measurements": {}}', "`measurements` is no list"),
+        ('{"measurements": [5]}', "number 1 of `measurements` is no JSON object"),
+        (
+            '{"measurements": [{"measure": "speed", "subject": "base", "weights": "", "values": {}, "tools": {}}]}',
+            "number 1 of `measurements` has no `settings`, `machine`, `measured_at`",
+        ),
+        (
+            Evidence((BASE,)).to_json().replace('"measure"', '"beauty": 1, "measure"'),
+            "number 1 of `measurements` has `beauty`, which this pipeline does not know",
+        ),
+    ],
+)
+def test_what_is_no_evidence_is_refused_by_name_with_the_reason_in_words(text, why):
+    with pytest.raises(PipelineError) as raised:
         Evidence.from_json(text, "releases/demo/imported.json")
+    assert str(raised.value) == f"releases/demo/imported.json does not hold evidence: {why}"
 
 
 def test_a_file_from_before_other_models_could_be_measured_is_read():

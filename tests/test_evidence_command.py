@@ -82,7 +82,7 @@ def test_tests_of_both_speeds_at_once_are_left_out_and_mentioned(here, imported,
     ("arguments", "words"),
     [
         (("dmeo", "bench.json"), "did you mean `demo`"),
-        (("demo", "absent.json"), "absent.json:1:1: cannot be read: No such file"),
+        (("demo", "absent.json"), "absent.json: cannot be read: No such file"),
         (("demo", "broken.json"), "broken.json:9:"),
         (("demo", "bench.json", "--source", "reported"), "--source reported needs --from"),
         (("demo", "bench.json", "--subject", "quantized"), "a GGUF is another one"),
@@ -93,12 +93,15 @@ def test_tests_of_both_speeds_at_once_are_left_out_and_mentioned(here, imported,
             "figures.yaml:1:1: reported: says where the figures were reported, and `--source measured`",
         ),
         (("demo", "empty.yaml"), "empty.yaml:1:1: is empty"),
+        (("demo", "bench.jsonl"), "bench.jsonl is what `llama-bench -o jsonl` printed, and only its JSON is read"),
+        (("demo", "bench.jsonl"), "hint: Run llama-bench with `-o json`."),
         (("demo", "wrong.json"), "wrong.json:1:13: [0].avg_ts: must be a number"),
     ],
 )
 def test_mistakes_end_with_2_and_leave_everything_as_it_was(arguments, words, here, imported, capsys):
     (here / "broken.json").write_text("\n".join(SAMPLE.read_text().splitlines()[:9]))
     (here / "empty.yaml").write_text("")
+    (here / "bench.jsonl").write_text(json.dumps(json.loads(SAMPLE.read_text())[0]) + "\n")
     (here / "wrong.json").write_text('[{"avg_ts": "fast"}]')
     assert main(["evidence", "import", *arguments]) == 2
     said = capsys.readouterr().err

@@ -63,15 +63,20 @@ def test_a_review_sees_one_value_a_line_and_unescaped_words():
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("", "is not a lock file"),
-        ("[]", "is not a lock file"),
-        ("{}", "is not a lock file"),
-        ('{"schema": 2}', "has schema 2"),
-        (LOCK.to_json().replace('"repo"', '"repository"'), "is not a lock file"),
-        (LOCK.to_json().replace('"bits_per_weight"', '"bpw"'), "bits_per_weight"),
+        ("", "is not a lock file: it is not JSON: Expecting value in line 1"),
+        ("[]", "is not a lock file: it is no JSON object"),
+        ("{}", "is not a lock file: it has no `schema`"),
+        ('{"schema": 2}', "has schema 2, and this pipeline knows 1"),
+        ('{"schema": 1, "base": {}, "recipe": {}, "model": [], "target": {}}', "it has no `parameters`, `bytes`, "),
+        (LOCK.to_json().replace('"repo"', '"repository"'), "is not a lock file: `base` has no `repo`"),
+        (LOCK.to_json().replace('"bits_per_weight"', '"bpw"'), "is not a lock file: it has no `bits_per_weight`"),
+        (LOCK.to_json().replace('"parameters": 10,', '"parameter": 10,'), "number 2 of `classes` has no `parameters`"),
+        (LOCK.to_json().replace('"size"', '"length"'), "is not a lock file: a file of `model` has no `size`"),
     ],
 )
-def test_another_file_is_refused_with_a_hint(text, told):
-    with pytest.raises(PipelineError, match=told) as raised:
-        Lock.from_json(text)
+def test_another_file_is_refused_by_name_with_the_reason_in_words_and_a_hint(text, told):
+    with pytest.raises(PipelineError) as raised:
+        Lock.from_json(text, "releases/demo/release.lock.json")
+    assert str(raised.value).startswith("releases/demo/release.lock.json ")
+    assert told in str(raised.value)
     assert raised.value.hint

@@ -166,7 +166,7 @@ def read(evidence: Evidence) -> Quality:
 def _comparison(evidence: Evidence) -> Comparison | None:
     """None unless both figures were measured, in the same way: anything else compares nothing."""
     change = from_base(evidence)
-    if not isinstance(change, Change) or change.points is None or change.points_error is None:
+    if not isinstance(change, Change) or change.points is None or change.points_error is None or not change.word:
         return None
     return Comparison(change.points, change.points_error, change.share, change.word, change.paired)
 

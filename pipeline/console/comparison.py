@@ -28,7 +28,7 @@ _HOW: Mapping[How, tuple[str, str]] = {
         "independent",
         "the errors of the two figures are taken as independent; on the same tokens the true one is smaller",
     ),
-    "unknown": ("error unknown", "how much the figure varies by chance is not known"),
+    "unknown": ("error unknown", "how much the figure varies by chance is not known, so it is not judged"),
     "exact": ("", ""),
 }
 
@@ -43,7 +43,7 @@ def show_comparison(comparison: Comparison, console: Console | None = None) -> N
     if comparison.rows:
         print_line(console, Text())
         print_rows(console, list(_figures(comparison.rows, one, other)), right={2, 3})
-        used = {row.how for row in comparison.rows if row.word}
+        used = {row.how for row in comparison.rows if row.difference is not None}
         print_line(console, Text())
         for how in (how for how in _HOW if how in used):
             name, meaning = _HOW[how]

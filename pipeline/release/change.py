@@ -45,7 +45,7 @@ class Change:
         return None if self.before is None or self.error is None else self.before * self.error
 
     @property
-    def word(self) -> Word:
+    def word(self) -> Word | None:
         return judged(PERPLEXITY, self.errors, 1) if self.errors else judged(PERPLEXITY, self.share, self.error)
 
 

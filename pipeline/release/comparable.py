@@ -37,7 +37,11 @@ def _settings(measurement: Measurement) -> dict[str, Json]:
 
 def _how(measurement: Measurement) -> dict[str, Json]:
     """Everything that must be alike."""
-    how = {**_settings(measurement), "tokens": measurement.values.get("tokens")}
+    how: dict[str, Json] = {
+        **_settings(measurement),
+        "harness": measurement.harness,
+        "tokens": measurement.values.get("tokens"),
+    }
     if measurement.measure == "speed":
         how["machine"] = {key: value for key, value in measurement.machine.items() if key != "os"}
         how["tools"] = {key: measurement.tools.get(key) for key in _TOOLS}

@@ -49,7 +49,7 @@ class Row:
 
     difference: the second minus the first; error: one standard error of it.
     how: token by token, of the two errors taken as independent, of exact figures, or without knowing any error.
-    word: what the difference means for the second.
+    word: what the difference means for the second; None where no error is known.
     """
 
     figure: str

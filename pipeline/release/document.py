@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from pipeline.release.places import KeyPath
 
+EMPTY = "is empty; write a value, or remove the key"
 _LARGEST = 1 << 18
 _DEEPEST = 16
 _NULL = re.compile(r"null|Null|NULL|~|")
@@ -97,9 +98,9 @@ def _text(root: Path, file: str) -> str | Problem:
     try:
         content = (root / file).read_bytes()
     except OSError as error:
-        return Problem(Place(file), f"cannot be read: {error.strerror}")
+        return Problem(Place(file, 0), f"cannot be read: {error.strerror}")
     if len(content) > _LARGEST:
-        return Problem(Place(file), f"is {len(content)} bytes long; at most {_LARGEST} are read")
+        return Problem(Place(file, 0), f"is {len(content)} bytes long; at most {_LARGEST} are read")
     try:
         text = content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
@@ -247,7 +248,7 @@ class _Reader:
             return event.value
         value = _resolved(event.value)
         if value is None:
-            self._refuse(self.values[path], "is empty; write a value, or remove the key", path)
+            self._refuse(self.values[path], EMPTY, path)
         elif not isinstance(value, str):
             self.unquoted[path] = event.value
         return value

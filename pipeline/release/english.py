@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, get_args
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from pipeline.release.places import did_you_mean, meant, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from pydantic import ValidationError
     from pydantic_core import ErrorDetails
 
     from pipeline.release.places import KeyPath
@@ -26,17 +25,37 @@ def explain(
     """
     details = error.errors(include_url=False)
     unknown = [detail["loc"] for detail in details if detail["type"] == "extra_forbidden"]
-    misspelt = {(*path[:-1], meant(str(path[-1]), _known_keys(model, path))) for path in unknown}
+    misspelt = {(*path[:-1], _meant(str(path[-1]), _beside(model, path))) for path in unknown}
     for detail in details:
         path = detail["loc"]
         if path in unknown:
-            known = _known_keys(model, path)
-            also = did_you_mean(str(path[-1]), known) or f"; known here: {', '.join(known)}"
-            yield path, f"unknown key{also}", True
+            beside = _beside(model, path)
+            name = _meant(str(path[-1]), beside)
+            also = f"did you mean `{name}`?" if name else f"known here: {', '.join(beside.model_fields)}"
+            text = "; put a text that contains `: ` in quotes" if getattr(beside, "or_text", False) else ""
+            yield path, f"unknown key; {also}{text}", True
         elif path not in misspelt:
-            yield path, _sentence(detail, unquoted.get(path)), False
+            also = "; `{}` asks for the defaults" if detail["type"] == "model_type" and all_default(model, path) else ""
+            yield path, _sentence(detail, unquoted.get(path)) + also, False
 
 
+def all_default(model: type[BaseModel], path: KeyPath) -> bool:
+    """Whether `{}` could be written at `path` of the file: keys that may all be left out."""
+    annotation: object = model
+    for part in path:
+        if isinstance(part, str):
+            inner = _model_in(annotation)
+            field = inner.model_fields.get(part) if inner else None
+            annotation = field.annotation if field else None
+    kinds = (annotation, *get_args(annotation))
+    found = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+    try:
+        return found is not None and bool(found.model_validate({}))
+    except ValidationError:
+        return False
+
+
+_OTHER_WORDS = {"reason": "why", "because": "why"}
 _SENTENCES = {
     "missing": "is missing",
     "string_type": "must be text, not {value}",
@@ -50,7 +69,7 @@ _SENTENCES = {
     "string_too_short": "must not be empty",
     "too_short": "must not be empty",
     "greater_than": "must be more than {gt:g}, not {value}",
-    "greater_than_equal": "must be at least {ge}, not {value}",
+    "greater_than_equal": "must be at least {ge:g}, not {value}",
     "less_than_equal": "must be at most {le}, not {value}",
     "value_error": "{error}",
 }
@@ -74,12 +93,18 @@ def _or(names: list[str]) -> str:
     return f"{', '.join(most)} or {last}" if most else last
 
 
-def _known_keys(model: type[BaseModel], path: KeyPath) -> tuple[str, ...]:
-    """The keys that stand beside the one at `path`."""
+def _beside(model: type[BaseModel], path: KeyPath) -> type[BaseModel]:
+    """The model of the keys that stand beside the one at `path`."""
     for part in path[:-1]:
         if isinstance(part, str):
             model = _model_in(model.model_fields[part].annotation) or model
-    return tuple(model.model_fields)
+    return model
+
+
+def _meant(word: str, model: type[BaseModel]) -> str | None:
+    """The key of a model that `word` is a misspelling of, or another word for."""
+    name = _OTHER_WORDS.get(word.lower())
+    return name if name in model.model_fields else meant(word, model.model_fields)
 
 
 def _model_in(annotation: object) -> type[BaseModel] | None:

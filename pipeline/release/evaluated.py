@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import (
     AfterValidator,
@@ -125,6 +125,7 @@ class Speed(Written):
 class Prompt(Written):
     """A question to the result, and what its answer has to be like; a text alone is one with nothing but `ask`."""
 
+    or_text: ClassVar = True
     ask: Text = Field(description="The question.")
     system: Text | None = Field(default=None, description="What the model is told before it, in the role `system`.")
     expect: Pattern | None = Field(

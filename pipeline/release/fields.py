@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, StringConstraints
 
@@ -47,3 +47,5 @@ class Written(BaseModel):
     """Anything a person typed: no key more than described, no value converted behind their back."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", str_strip_whitespace=True)
+    or_text: ClassVar = False
+    """Whether a text may stand here instead of keys."""

@@ -31,6 +31,16 @@ def release_file(name: str) -> str:
     return f"releases/{name}/release.yaml"
 
 
+def lock_file(name: str) -> str:
+    """Where it is written what happened in a release, relative to the root."""
+    return f"releases/{name}/release.lock.json"
+
+
+def evidence_file(name: str) -> str:
+    """Where every measured figure is, relative to the root."""
+    return f"releases/{name}/evidence.json"
+
+
 def imported_file(name: str) -> str:
     """Where figures are that were measured by other programs or elsewhere, relative to the root."""
     return f"releases/{name}/imported.json"

@@ -23,6 +23,13 @@ if TYPE_CHECKING:
     from pipeline.release.document import Document
 
 HARNESS = "llama-bench"
+# How its other outputs begin.
+_OTHERWISE = {
+    "md": re.compile(r"^\| *model +\|.*\| +t/s \|", re.MULTILINE),
+    "jsonl": re.compile(r'^\{"build_commit": .*\}', re.MULTILINE),
+    "csv": re.compile(r"^build_commit,build_number,", re.MULTILINE),
+    "sql": re.compile(r"^CREATE TABLE IF NOT EXISTS llama_bench \(", re.MULTILINE),
+}
 # What came out, and a warm-up that differs between a prompt's test and a generation's of one and the same run.
 _NO_SETTINGS = frozenset({"avg_ns", "stddev_ns", "samples_ns", "n_gen_warmup"})
 # Long-lived flags of llama-bench, by the names of its JSON.
@@ -96,6 +103,11 @@ class Row(Written):
             "deviation": self.stddev_ts,
             "peak_memory": None,
         }
+
+
+def printed_as(text: str) -> str:
+    """The `-o` with which llama-bench printed `text`, where that is not `json`; "" for anything else."""
+    return next((output for output, pattern in _OTHERWISE.items() if pattern.search(text)), "")
 
 
 def import_rows(

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 from pydantic import ValidationError
 
 from pipeline.errors import ReleaseFileError
-from pipeline.release.document import read
-from pipeline.release.english import explain
+from pipeline.release.document import EMPTY, read
+from pipeline.release.english import all_default, explain
 from pipeline.release.find import (
     check_recipe,
     check_release,
@@ -79,7 +79,11 @@ def refused(
 
 def validated(document: Document, model: type[W], problems: list[Problem]) -> W | None:
     """The file as its model; or None, with every problem of the file added to `problems`."""
-    found = list(document.problems)
+    empty = {Problem(document.place(path), EMPTY) for path in document.broken if all_default(model, path)}
+    found = [
+        Problem(problem.place, f"{EMPTY}; `{{}}` asks for the defaults") if problem in empty else problem
+        for problem in document.problems
+    ]
     valid = validated_part(document, model, (), found)
     problems += found
     return None if found else valid
@@ -155,13 +159,17 @@ def _named_recipe(
 def _thresholds(document: Document, name: str, releases: Sequence[str]) -> Iterator[Problem]:
     """What is wrong with thresholds beyond their own values: another release that they name, and waivers of them."""
     value = document.value if isinstance(document.value, dict) else {}
-    asked = value.get("thresholds")
-    asked = asked if isinstance(asked, dict) else {}
+    asked, evaluate = (part if isinstance(part := value.get(key), dict) else {} for key in ("thresholds", "evaluate"))
+    if asked.get("serving") is True and evaluate.get("serve") is False:
+        what = "cannot be met: `evaluate.serve` is `false`, so nobody asks it through `mlx_lm.server`"
+        yield Problem(document.place(("thresholds", "serving")), what)
     against, place = asked.get("against", "base"), document.place(("thresholds", "against"))
     if against == name:
         yield Problem(place, "a release cannot be held against itself")
     elif isinstance(against, str) and against != "base" and against not in releases:
-        also = did_you_mean(against, ("base", *releases)) or f"; there are: base, {', '.join(releases)}"
+        others = [release for release in releases if release != name]
+        choice = f"`base`, or a release: {', '.join(others)}" if others else "`base`, since there is no other release"
+        also = did_you_mean(against, ("base", *others)) or f"; write {choice}"
         yield Problem(place, f"there is no {release_file(against)}{also}")
     waivers = value.get("waivers")
     seen: set[str] = set()
@@ -170,7 +178,9 @@ def _thresholds(document: Document, name: str, releases: Sequence[str]) -> Itera
         if not isinstance(threshold, str) or threshold not in get_args(Threshold):
             continue
         place = document.place(("waivers", index, "threshold"))
-        if asked.get(threshold, Thresholds.model_fields[threshold].default) in (None, False):
+        # What nobody wrote about serving is asked for wherever it is tried.
+        default = evaluate.get("serve", True) if threshold == "serving" else Thresholds.model_fields[threshold].default
+        if asked.get(threshold, default) in (None, False):
             yield Problem(place, f"`{threshold}` is not asked for: there is nothing to waive")
         elif threshold in seen:
             yield Problem(place, f"`{threshold}` is waived twice")

@@ -87,12 +87,17 @@ def problems(values: Mapping[str, Json]) -> tuple[str, ...]:
     return found if found or values.get("passed") is True else ("the evidence does not say that it passed",)
 
 
-def judged(metric: Metric, difference: float, error: float | None) -> Word:
-    """What it means when the figure is higher by `difference`, one standard error of which is `error`."""
+def judged(metric: Metric, difference: float, error: float | None) -> Word | None:
+    """What it means when the figure is higher by `difference`, one standard error of which is `error`.
+
+    None where the error is not known: what was found on some text or in some run may be otherwise on the next.
+    """
     if error and abs(difference) <= SURE * error:
         return "within error"
     if difference == 0:
         return "same"
+    if error is None and not metric.exact:
+        return None
     return "better" if (difference < 0) == (metric.better == "lower") else "worse"
 
 

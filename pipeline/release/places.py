@@ -17,7 +17,7 @@ _WIDTH = 110
 
 @dataclass(frozen=True, order=True)
 class Place:
-    """A value in a file: `line` and `column` count from one, `source` is that line's text."""
+    """A value in a file: `line` and `column` count from one, `source` is that line's text; line 0 is no line of it."""
 
     file: str
     line: int = 1
@@ -38,7 +38,7 @@ class Problem:
         """`file:line:column: path: what is wrong`, with the line underneath and a caret under the column."""
         place = self.place
         path = f"{place.path}: " if place.path else ""
-        head = f"{place.file}:{place.line}:{place.column}: {path}{self.what}"
+        head = f"{place.file}{f':{place.line}:{place.column}' if place.line else ''}: {path}{self.what}"
         if not place.source.strip():
             return head
         start = max(0, place.column - _WIDTH + 20)

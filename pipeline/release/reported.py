@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, field_validator, model_validator
 
-from pipeline.evidence import Measurement
+from pipeline.evidence import HARNESS, Measurement, identity
 from pipeline.release.fields import Count, Line, Size, Text, Written
 from pipeline.release.load import validated
 from pipeline.release.places import Problem
@@ -34,7 +34,7 @@ class ReportedSpeed(Written):
 class ReportedPerplexity(Written):
     """How surprised a model was by a text."""
 
-    value: Rate = Field(description="The perplexity.")
+    value: Annotated[Number, Field(ge=1)] = Field(description="The perplexity.")
     standard_error: Rate | None = Field(default=None, description="Its standard error.")
     tokens: Count | None = Field(default=None, description="How many tokens were predicted.")
     text: Line = Field(description="What it was measured on.")
@@ -55,6 +55,15 @@ class ReportedFigures(Written):
     prompt: tuple[ReportedSpeed, ...] = Field(default=(), description="How fast it read prompts.")
     generation: tuple[ReportedSpeed, ...] = Field(default=(), description="How fast it generated.")
     perplexity: ReportedPerplexity | None = Field(default=None, description="How well it predicted a text.")
+
+    @field_validator("harness")
+    @classmethod
+    def _is_not_ours(cls, harness: str) -> str:
+        if harness.lower() == HARNESS:
+            raise ValueError(
+                f"`{harness}` is this program, whose own figures are not imported: name the one that measured"
+            )
+        return harness
 
     @field_validator("prompt", "generation")
     @classmethod
@@ -100,10 +109,15 @@ def import_figures(document: Document, problems: list[Problem], *, source: Sourc
     if source == "measured" and file.reported:
         what = "says where the figures were reported, and `--source measured` that you measured them"
         problems.append(Problem(document.place(("reported",), of_key=True), what))
-    made: list[Measurement] = []
-    for figures in file.figures:
-        made += _measurements(figures, source, place)
-    return made
+    made: dict[str, tuple[int, Measurement]] = {}
+    for index, figures in enumerate(file.figures):
+        for one in _measurements(figures, source, place):
+            first, _ = made.setdefault(identity(one), (index, one))
+            if first != index:
+                at = document.place(("figures", first))
+                what = f"holds the {one.measure} of {one.subject} by {one.harness}, as line {at.line} does: keep one"
+                problems.append(Problem(document.place(("figures", index)), what))
+    return [one for _, one in made.values()]
 
 
 def _measurements(figures: ReportedFigures, source: Source, place: str) -> Iterator[Measurement]:

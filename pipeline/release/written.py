@@ -27,7 +27,7 @@ UNITS = {
     "TiB": 2**40,
 }
 _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*([A-Za-z]+)", re.ASCII)
-_TOKENS = re.compile(r"(\d{1,9})\s*([kM]?)", re.ASCII)
+_TOKENS = re.compile(r"(\d{1,9})\s*([kKM]?)", re.ASCII)
 _SHARE = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*%", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
 _REPO = re.compile(r"[\w\-.]+/[\w\-.]+", re.ASCII)
@@ -65,12 +65,12 @@ def parse_share(value: object) -> float:
 
 
 def parse_tokens(value: object) -> int:
-    """`128k` as 131,072, the way context lengths are named: k is 1024 and M its square."""
+    """`128k` or `128K` as 131,072, the way context lengths are named: k is 1024 and M its square."""
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
     found = _TOKENS.fullmatch(text.strip()) if isinstance(text, str) else None
     if not found or not int(found[1]):
         raise ValueError(f"must be a number of tokens, such as `128k` or `4096`, not {shown(value)}")
-    return int(found[1]) * {"": 1, "k": 1 << 10, "M": 1 << 20}[found[2]]
+    return int(found[1]) * {"": 1, "k": 1 << 10, "K": 1 << 10, "M": 1 << 20}[found[2]]
 
 
 def format_tokens(tokens: int) -> str:

@@ -11,6 +11,7 @@ from pipeline.errors import BaseModelError
 from pipeline.hub.protocol import Repository
 from pipeline.lock import Lock
 from pipeline.manifest import File, write_atomically
+from pipeline.release.find import lock_file
 from pipeline.release.recipe import assign
 from pipeline.weights.base import BaseModel, describes, read_base, weight_files
 from pipeline.weights.side_files import side_files
@@ -83,8 +84,8 @@ class Job:
     @property
     def published_commit(self) -> str | None:
         """The commit that an earlier run of this release made."""
-        path = self.folders.release(self.name) / "release.lock.json"
-        return Lock.from_json(path.read_text()).target.commit if path.exists() else None
+        path = self.folders.root / lock_file(self.name)
+        return Lock.from_json(path.read_text(), lock_file(self.name)).target.commit if path.exists() else None
 
 
 def open_job(asked: Asked, folders: Folders, hub: Hub, *, keep: bool) -> Job:

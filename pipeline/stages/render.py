@@ -70,9 +70,9 @@ def _card(job: Job) -> Task:
 
     def check(_: Record) -> str | None:
         for name, output in _FILES.items():
-            path = folder / name
-            if not path.exists() or _before_commit(name, path.read_text()) != job.workspace.path(output).read_text():
-                return f"releases/{job.name}/{name} is missing or was changed"
+            path, file = folder / name, f"releases/{job.name}/{name}"
+            if not path.exists() or _before_commit(file, path.read_text()) != job.workspace.path(output).read_text():
+                return f"{file} is missing or was changed"
         return None if rendered(job.asked, job.folders) == (folder / "README.md").read_text() else "template changed"
 
     needs = (*quantize.names(job), *measuring.measures(job), validate.JUDGE)
@@ -93,11 +93,11 @@ def _imported(job: Job) -> Evidence:
     return Evidence.from_json(path.read_text(), file) if path.exists() else Evidence()
 
 
-def _before_commit(name: str, text: str) -> str:
+def _before_commit(file: str, text: str) -> str:
     """The text as it was rendered: publishing writes the commit into the lock and changes nothing else."""
-    if name != "release.lock.json":
+    if not file.endswith("release.lock.json"):
         return text
-    lock = Lock.from_json(text)
+    lock = Lock.from_json(text, file)
     return replace(lock, target=replace(lock.target, commit=None)).to_json()
 
 

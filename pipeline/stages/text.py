@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 from pipeline.errors import UsageError
@@ -63,6 +64,15 @@ def settings(job: Job) -> dict[str, Json]:
     return {"text": source(job), "window": length, "windows": count}
 
 
+def foreseen(job: Job) -> dict[str, Json]:
+    """Of the settings that a figure will hold, those that are known before anything is fetched."""
+    known = settings(job)
+    if job.release.evaluate.text.path:
+        content = _read(_path(job), job.release.evaluate.text.path, job.release.evaluate.text.lines_field)
+        known["text"] = {**source(job), "sha256": hashlib.sha256(content.encode()).hexdigest()}
+    return known
+
+
 def needs(job: Job) -> tuple[str, ...]:
     """The tasks that have to be done before the text can be read."""
     return (download.text_task(job),) if job.release.evaluate.text.on_hub else ()
@@ -120,14 +130,18 @@ def _path(job: Job) -> Path:
 
 def _text(job: Job, step: Step) -> str:
     asked = job.release.evaluate.text
-    path = step.path(download.text_path(job)) if asked.on_hub else _path(job)
-    name = asked.on_hub.file if asked.on_hub else str(asked.path)
+    if asked.on_hub:
+        return _read(step.path(download.text_path(job)), asked.on_hub.file, asked.lines_field)
+    return _read(_path(job), str(asked.path), asked.lines_field)
+
+
+def _read(path: Path, name: str, field: str | None) -> str:
     problems: list[Problem] = []
     try:
         content = path.read_bytes()
     except OSError as error:
         raise UsageError(f"the evaluation text {name} cannot be read: {error.strerror}") from None
-    text = text_of(content, name, asked.lines_field, problems)
+    text = text_of(content, name, field, problems)
     if problems:
         raise refused(problems, "It is the evaluation text; correct it, or choose another in release.yaml.")
     return text

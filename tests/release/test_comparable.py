@@ -45,7 +45,7 @@ def test_what_was_measured_alike_is_comparable_whenever_and_of_whatever_model():
         (changed(text={**TEXT, "sha256": "e" * 64}), "text.sha256 aaaaaaaaaaaa... against eeeeeeeeeeee..."),
         (changed(window=1024), "window 512 against 1024"),
         (changed(dtype="bfloat16"), "dtype float32 against bfloat16"),
-        (changed(harness="llama.cpp"), "harness unknown against llama.cpp"),
+        (changed(harness="llama.cpp"), "harness pipeline against llama.cpp"),
         (replace(ONE, values={"perplexity": 12.5, "tokens": 9000}), "tokens 8176 against 9000"),
         (replace(ONE, measure="speed"), "perplexity is not speed"),
         (

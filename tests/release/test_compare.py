@@ -62,9 +62,10 @@ def test_figures_are_judged_by_their_direction_and_their_errors():
     assert {name: (row.word, row.how) for name, row in found.items()} == {
         "perplexity": ("within error", "independent"),
         "KL mean": ("worse", "independent"),
-        "KL p99": ("better", "unknown"),
+        "KL p99": (None, "unknown"),
         "top-1 agreement": ("better", "independent"),
     }
+    assert (found["KL p99"].values, found["KL p99"].difference) == ((0.5, 0.4), pytest.approx(-0.1))
     mean = found["KL mean"]
     assert (mean.values, mean.errors) == ((0.030, 0.040), (0.001, 0.001))
     assert (mean.difference, mean.error) == (pytest.approx(0.01), pytest.approx(0.001 * math.sqrt(2)))
@@ -115,7 +116,7 @@ def test_two_harnesses_never_meet_in_a_row():
     other = replace(perplexity(8.0), settings={**HOW, "harness": "llama.cpp"}, source="reported")
     found = compare(side("v1", perplexity(12.0)), side("v2", other))
     assert found.rows == ()
-    assert found.apart[0].why == "harness llama.cpp against unknown"
+    assert found.apart[0].why == "harness llama.cpp against pipeline"
 
 
 def test_what_only_one_of_them_measured_is_said():

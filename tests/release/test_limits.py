@@ -38,6 +38,7 @@ def test_an_increase_without_its_unit_is_refused(value):
 
 def test_memory_is_asked_for_at_a_context():
     assert MemoryAt.parse("400 GB at 128k") == MemoryAt(400 * 10**9, 131072)
+    assert MemoryAt.parse("400 gb at 128K") == MemoryAt(400 * 10**9, 131072)
     assert MemoryAt.parse("512 GiB  at 1000") == MemoryAt(512 << 30, 1000)
     for text in ("400 GB at 128k", "5 MB at 1000", "1 TB at 1M"):
         assert str(MemoryAt.parse(text)) == text

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.release.document import read
-from pipeline.release.llama_bench import import_rows
+from pipeline.release.llama_bench import import_rows, printed_as
 
 SAMPLE = Path(__file__).parents[1] / "golden" / "release" / "llama-bench.json"
 ROWS = json.loads(SAMPLE.read_text())
@@ -137,3 +137,30 @@ def test_a_file_that_is_no_run_is_refused(tmp_path, content, told):
     _made, _, problems = imported(tmp_path, content)
     assert len(problems) == 1
     assert problems[0].startswith(told)
+
+
+MARKDOWN = """\
+ggml_metal_device_init: GPU name:   Apple M3 Ultra
+| model                          |       size |     params | backend    |            test |                  t/s |
+| ------------------------------ | ---------: | ---------: | ---------- | --------------: | -------------------: |
+| llama ?B Q4_K - Medium         |  99.38 MiB |   134.52 M | MTL,BLAS   |          pp1000 |     12452.44 ± 84.52 |
+
+build: 8f91ca54e (7822)
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "output"),
+    [
+        (MARKDOWN, "md"),
+        ("".join(json.dumps(row) + "\n" for row in ROWS), "jsonl"),
+        (json.dumps(ROWS[0]) + "\n", "jsonl"),
+        (",".join(ROWS[0]) + "\n" + ",".join(f'"{value}"' for value in ROWS[0].values()), "csv"),
+        ("CREATE TABLE IF NOT EXISTS llama_bench (\n  build_commit TEXT,\n", "sql"),
+        (SAMPLE.read_text(), ""),
+        (json.dumps(ROWS), ""),
+        ("figures:\n  - {subject: '| model | t/s |', harness: llama-bench}\n", ""),
+    ],
+)
+def test_its_other_outputs_are_known_by_how_they_begin(text, output):
+    assert printed_as(text) == output

@@ -110,7 +110,7 @@ def test_no_name_leads_out_of_the_releases(repository, name):
 
 def test_a_release_file_that_cannot_be_read_says_why(repository):
     (repository.root / "releases" / "odd" / "release.yaml").mkdir(parents=True)
-    assert "releases/odd/release.yaml:1:1: cannot be read: Is a directory" in refusal(repository.root, "odd")
+    assert "releases/odd/release.yaml: cannot be read: Is a directory" in refusal(repository.root, "odd")
 
 
 def test_own_rules_come_before_those_of_the_extended_recipe(repository):
@@ -283,7 +283,8 @@ def test_mistakes_in_a_file_of_ones_own_are_told_with_its_name(repository):
         ("{prompts: [1000, 1000]}", "evaluate.speed.prompts: holds 1000 more than once"),
         ("{generation: [0]}", "evaluate.speed.generation[0]: must be at least 1, not 0"),
         ("{trials: 0}", "evaluate.speed.trials: must be at least 1, not 0"),
-        ("true", "evaluate.speed: must be keys with values, not true"),
+        ("true", "evaluate.speed: must be keys with values, not true; `{}` asks for the defaults"),
+        ("", "evaluate.speed: is empty; write a value, or remove the key; `{}` asks for the defaults"),
     ],
 )
 def test_a_benchmark_that_makes_no_sense_is_refused(speed, told, repository):
@@ -317,17 +318,23 @@ THRESHOLDS = "thresholds: {perplexity_increase: 10 %}"
         (
             "{perplexity_increase: 1 %, against: nowhere}",
             "against",
-            "there is no releases/nowhere/release.yaml; there are: base",
+            "there is no releases/nowhere/release.yaml; write `base`, or a release: large",
         ),
-        ("{perplexity_increase: 1 %, against: smaal}", "against", "did you mean `small`?"),
+        ("{perplexity_increase: 1 %, against: lareg}", "against", "did you mean `large`?"),
         ("{perplexity_increase: 1 %, against: small}", "against", "a release cannot be held against itself"),
     ],
 )
 def test_a_threshold_that_makes_no_sense_is_refused(thresholds, place, told, repository):
+    repository.release("large", repository.text)
     repository.release("small", repository.text.replace(THRESHOLDS, f"thresholds: {thresholds}"))
     lines = [line for line in refusal(repository.root, "small").splitlines() if line.startswith("releases/")]
     assert re.match(rf"releases/small/release.yaml:\d+:\d+: thresholds\.{place}: ", lines[0])
     assert told in lines[0]
+
+
+def test_the_only_release_can_be_held_against_nothing_but_the_base(repository):
+    repository.release("small", repository.text.replace("10 %}", "10 %, against: smoll}"))
+    assert "; write `base`, since there is no other release" in refusal(repository.root, "small")
 
 
 def test_thresholds_are_read_in_the_units_of_what_they_limit(repository):
@@ -350,8 +357,8 @@ def test_thresholds_are_read_in_the_units_of_what_they_limit(repository):
             "waivers[0].threshold",
             "`kl_mean` is not asked for: there is nothing to waive",
         ),
-        ("{threshold: serving, why: Because.}", "waivers[0].threshold", "`serving` is not asked for"),
         ("{threshold: generation}", "waivers[0].why", "is missing"),
+        ("{threshold: generation, reason: x}", "waivers[0].reason", "unknown key; did you mean `why`?"),
         ("{threshold: generation, why: ''}", "waivers[0].why", "must not be empty"),
         ("{threshold: perplexity, why: Because.}", "waivers[0].threshold", "; did you mean `perplexity_increase`?"),
         ("{threshold: against, why: Because.}", "waivers[0].threshold", "must be `perplexity_increase`, `kl_mean`"),
@@ -385,3 +392,55 @@ def test_a_threshold_that_is_switched_off_cannot_be_waived(repository):
     assert "`generation` is not asked for" in refusal(repository.root, "small")
     repository.release("small", repository.text + waivers)
     assert load_release(repository.root, "small").release.waivers[0].why == "Because."
+
+
+@pytest.mark.parametrize(
+    ("serve", "serving", "asked"),
+    [("", "", True), ("true", "", True), ("", "true", True), ("false", "", False), ("", "false", False)],
+)
+def test_serving_is_asked_for_and_may_be_waived_wherever_it_is_tried(serve, serving, asked, repository):
+    text = repository.text.replace("  prompts:", f"  serve: {serve}\n  prompts:" if serve else "  prompts:")
+    text = text.replace("10 %}", f"10 %, serving: {serving}}}" if serving else "10 %}")
+    repository.release("small", f"{text}waivers: [{{threshold: serving, why: Because.}}]\n")
+    if asked:
+        assert load_release(repository.root, "small").release.waivers[0].threshold == "serving"
+    else:
+        assert "waivers[0].threshold: `serving` is not asked for" in refusal(repository.root, "small")
+
+
+def test_a_server_that_is_never_tried_cannot_be_asked_for(repository):
+    text = repository.text.replace("  prompts:", "  serve: false\n  prompts:")
+    repository.release("small", text.replace("10 %}", "10 %, serving: true}"))
+    told = "release.yaml:16:50: thresholds.serving: cannot be met: `evaluate.serve` is `false`"
+    assert told in refusal(repository.root, "small")
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("fit: true", "fit: must be keys with values, not true"),
+        ("fit:", "fit: is empty; write a value, or remove the key"),
+        ("waivers:", "waivers: is empty; write a value, or remove the key"),
+        ("waivers: [true]", "waivers[0]: must be keys with values, not true"),
+    ],
+)
+def test_no_defaults_are_offered_where_there_are_none(line, told, repository):
+    repository.release("small", f"{repository.text}{line}\n")
+    assert re.findall(r"^releases/\S+: (.*)$", refusal(repository.root, "small"), re.MULTILINE) == [told]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "told"),
+    [
+        ("Answer this: why?", "known here: ask, system, expect, max_tokens, thinking"),
+        ("Think: why?", "did you mean `thinking`?"),
+    ],
+)
+def test_a_prompt_with_a_colon_is_told_to_stand_in_quotes(prompt, told, repository):
+    before = "prompts: ['What is the capital of France?']"
+    assert before in repository.text
+    repository.release("small", repository.text.replace(before, f"prompts:\n    - {prompt}"))
+    said = refusal(repository.root, "small")
+    assert f"unknown key; {told}; put a text that contains `: ` in quotes" in said
+    repository.release("small", repository.text.replace(before, f"prompts:\n    - '{prompt}'"))
+    assert load_release(repository.root, "small").release.evaluate.prompts[0].ask == prompt

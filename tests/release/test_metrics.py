@@ -7,7 +7,7 @@ import math
 import pytest
 
 from pipeline.evidence import Measurement
-from pipeline.release.metrics import KL, PERPLEXITY, SPEED, TOP1, figures, judged
+from pipeline.release.metrics import GENERATION, KL, PEAK_MEMORY, PERPLEXITY, SPEED, TOP1, WEIGHT_ERROR, figures, judged
 
 
 def measured(measure, **values):
@@ -24,8 +24,12 @@ def measured(measure, **values):
         (TOP1, 0.02, 0.005, "better"),
         (TOP1, -0.02, 0.005, "worse"),
         (SPEED, -3, 1, "worse"),
-        (KL["kl_p99"], 0.1, None, "worse"),
-        (KL["kl_p99"], -0.1, None, "better"),
+        (KL["kl_p99"], 0.1, None, None),
+        (KL["kl_max"], -0.1, None, None),
+        (PEAK_MEMORY, 1e9, None, None),
+        (SPEED, -3, None, None),
+        (WEIGHT_ERROR, 0.01, 0.0, "worse"),
+        (GENERATION, -2, None, "better"),
         (KL["kl_p99"], 0.0, None, "same"),
         (KL["kl_p99"], 0.0, 0.0, "same"),
     ],

@@ -31,6 +31,7 @@ def test_nothing_in_a_file_reaches_the_terminal_as_a_command():
 
 def test_a_problem_without_a_line_to_show_is_one_line():
     assert str(Problem(Place("f"), "is empty")) == "f:1:1: is empty"
+    assert str(Problem(Place("f", 0), "cannot be read")) == "f: cannot be read"
 
 
 def test_values_are_quoted_shortly():

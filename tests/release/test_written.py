@@ -111,13 +111,14 @@ def test_a_file_stays_inside_its_repository(path):
 
 
 @pytest.mark.parametrize(
-    ("value", "tokens"), [("128k", 131072), ("4096", 4096), (4096, 4096), ("1M", 1 << 20), ("8 k", 8192)]
+    ("value", "tokens"),
+    [("128k", 131072), ("128K", 131072), ("4096", 4096), (4096, 4096), ("1M", 1 << 20), ("8 k", 8192)],
 )
 def test_context_lengths(value, tokens):
     assert written.parse_tokens(value) == tokens
 
 
-@pytest.mark.parametrize("value", ["128 kB", "128K", "0", 0, -4, 1.5, "1.5k", True, None, "many"])
+@pytest.mark.parametrize("value", ["128 kB", "0", 0, -4, 1.5, "1.5k", True, None, "many"])
 def test_what_is_not_a_context_length(value):
     with pytest.raises(ValueError, match="number of tokens"):
         written.parse_tokens(value)

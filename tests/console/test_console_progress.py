@@ -112,7 +112,9 @@ def test_a_run_on_a_terminal_ends_with_a_tick_a_lane_and_a_cursor(tmp_path, term
         progress.planned(decisions)
         run(decisions, Workspace(tmp_path), progress)
     last = Text.from_ansi(console.file.getvalue().rpartition("\x1b[?25h")[0]).plain.splitlines()[-8:]
-    assert [line.split()[1] for line in last if "✓" in line] == ["download", "quantize", "validate", "render", "upload"]
+    # Above the last frame may stand the end of one that was drawn a moment before, on a busy machine as finished as it.
+    ticked = [line.split()[1] for line in last if "✓" in line][-5:]
+    assert ticked == ["download", "quantize", "validate", "render", "upload"]
     assert "18 of 18 tasks, 0:0" in last[-2] + last[-1]
     assert console.file.getvalue().count("\x1b[?25l") == console.file.getvalue().count("\x1b[?25h") == 1
     assert "working [bold]hard[/bold] \\x1b]0;title\\x07" in console.file.getvalue()

@@ -101,7 +101,7 @@ def test_the_evidence_names_the_dataset_and_the_tokens(
 ) -> None:
     model = Examined(random_model(), "a" * 64, tmp_path)
     where = {"dataset": "some/years", "seed": 5}
-    found = compare(model, model, Sample("some/years", 5, 16, 3), lambda _: None)
+    found = compare(model, model, Sample("some/years", 5, 16, 3), "resident", lambda _: None)
     base, *_ = quality_measurements(found, where, {})
     assert base.settings["text"] == where, "what was tokenized has no digest of its own"
     assert {"window": 16, "windows": 3, "token_ids": found.token_ids}.items() <= base.settings.items()

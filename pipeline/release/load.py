@@ -163,6 +163,9 @@ def _thresholds(document: Document, name: str, releases: Sequence[str]) -> Itera
     if asked.get("serving") is True and evaluate.get("serve") is False:
         what = "cannot be met: `evaluate.serve` is `false`, so nobody asks it through `mlx_lm.server`"
         yield Problem(document.place(("thresholds", "serving")), what)
+    if evaluate.get("generate") is False and asked.get("generation", True) is not False:
+        what = "nobody asks it anything then, which `thresholds.generation` wants: set that to `false` too"
+        yield Problem(document.place(("evaluate", "generate")), what)
     against, place = asked.get("against", "base"), document.place(("thresholds", "against"))
     if against == name:
         yield Problem(place, "a release cannot be held against itself")

@@ -415,6 +415,17 @@ def test_a_server_that_is_never_tried_cannot_be_asked_for(repository):
     assert told in refusal(repository.root, "small")
 
 
+def test_answers_that_nobody_asks_for_cannot_be_judged(repository):
+    text = repository.text.replace("  prompts:", "  generate: false\n  prompts:")
+    repository.release("small", text)
+    told = (
+        "evaluate.generate: nobody asks it anything then, which `thresholds.generation` wants: set that to `false` too"
+    )
+    assert told in refusal(repository.root, "small")
+    repository.release("small", text.replace("10 %}", "10 %, generation: false}"))
+    assert load_release(repository.root, "small").release.evaluate.generate is False
+
+
 @pytest.mark.parametrize(
     ("line", "told"),
     [

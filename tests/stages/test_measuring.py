@@ -62,6 +62,7 @@ def test_the_command_of_the_card_is_served_unless_it_is_not_wanted(tasks):
 
 
 def test_a_result_that_no_machine_holds_need_not_be_asked(tasks):
+    tasks("  generation: true\n", "  generation: false\n")
     assert measuring.GENERATION not in tasks("  max_tokens: 120\n", "  max_tokens: 120\n  generate: false\n")
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 LANE = Lane(
     "validate", "lets the model speak and measures it against its base: nothing is published untested", 1, "tok"
 )
-WEIGHTS = Lane("weights", "compares the stored weights with the base's, for which no text is needed")
+WEIGHTS = Lane("weigh", "compares the stored weights with the base's, for which no text is needed")
 STATES: dict[Subject, str] = {"base": "validate/layers-base", "quantized": "validate/layers"}
 QUALITY = "validate/quality"
 WEIGHT_ERROR = "validate/weight-error"

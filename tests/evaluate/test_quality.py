@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import json
+import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -94,6 +96,34 @@ def test_states_of_other_weights_are_not_taken(models: tuple[Examined, Examined]
     compute_states(models[0], TEXT, "resident", quiet)
     compute_states(dataclasses.replace(models[0], weights="d" * 64), TEXT, "resident", quiet)
     assert walked == ["a", "d"]
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_states_of_other_questions_go_only_where_nobody_else_keeps_any(
+    models: tuple[Examined, Examined], alone: bool
+) -> None:
+    model = dataclasses.replace(models[1], alone=alone)
+    first = compute_states(model, TEXT, "resident", quiet)
+    second = compute_states(model, Text(TEXT.content, 19, 3), "resident", quiet)
+    assert first != second
+    assert second.exists()
+    assert first.exists() is not alone
+
+
+def test_a_second_release_of_the_same_base_waits_for_the_first(
+    models: tuple[Examined, Examined], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = compute_states(models[0], TEXT, "resident", quiet)
+    (folder / "calls.json").unlink()
+    begun = threading.Event()
+    monkeypatch.setattr(quality, "through_layers", lambda *_: begun.set())
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        second = threading.Thread(target=compute_states, args=(models[0], TEXT, "streamed", quiet))
+        second.start()
+        assert not begun.wait(2)
+    second.join()
+    assert begun.is_set()
 
 
 def test_two_tokenizers_cannot_be_compared(models: tuple[Examined, Examined], copy: Callable[[Path], Path]) -> None:

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from pipeline.engine.workspace import Record
 from pipeline.hub.connect import connect
 from pipeline.release.load import load_release
 from pipeline.stages import measuring, validate
@@ -64,6 +65,17 @@ def test_the_command_of_the_card_is_served_unless_it_is_not_wanted(tasks):
 def test_a_result_that_no_machine_holds_need_not_be_asked(tasks):
     tasks("  generation: true\n", "  generation: false\n")
     assert measuring.GENERATION not in tasks("  max_tokens: 120\n", "  max_tokens: 120\n  generate: false\n")
+
+
+def test_states_that_are_gone_are_computed_again(tasks, repository):
+    record = Record("any", {}, {}, values={"states": "0123"})
+    made = tasks()
+    shared, own = repository.workspace, repository.workspace / "releases/demo"
+    for subject, place in (("base", shared), ("quantized", own)):
+        check = made[measuring.STATES[subject]].check
+        assert check(record) == "the hidden states that it left are gone"
+        (place / "states/0123").mkdir(parents=True)
+        assert check(record) is None
 
 
 def test_a_server_that_did_not_answer_well_is_tried_again(tasks, repository):

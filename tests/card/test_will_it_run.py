@@ -55,5 +55,5 @@ def test_what_it_was_planned_for_is_said(demo):
     fitting = needing(demo, 350).with_release(
         fit={"memory": "512 GiB", "usable": "90 %", "context": "128k", "beside": "60 GB"}
     )
-    sentence = "It was planned to fit 512 GiB of memory with 131,072 tokens read, beside 60.0 GB of other models and programs, "
-    assert f"{sentence}with the limit raised to 90 %." in fitting.card()
+    sentence = "It was planned to fit 512 GiB of memory with 131,072 tokens read, beside 60.0 GB of other models and "
+    assert f"{sentence}programs, with the limit raised to 90 %." in fitting.card()

@@ -41,7 +41,7 @@ async def batch(request: Request) -> JSONResponse:
     for wanted in rows(fields, "objects"):
         oid, size = text(wanted, "oid"), number(wanted, "size")
         answer: dict[str, Json] = {"oid": oid, "size": size}
-        if hub.store.blobs.size(oid) is None:
+        if hub.store.large_size(oid) is None:
             upload = _parts(hub, oid, size) if in_parts and size > hub.part_size else _whole(hub, oid, size)
             answer["actions"] = {"upload": upload, "verify": {"href": verify}}
         objects.append(answer)
@@ -52,7 +52,7 @@ async def verify(request: Request) -> JSONResponse:
     fields = await json_body(request)
     await run_in_threadpool(writable, request)
     oid, size = text(fields, "oid"), number(fields, "size")
-    if served(request).store.blobs.size(oid) != size:
+    if served(request).store.large_size(oid) != size:
         raise NotFound(f"no object {oid} of {size} bytes is stored")
     return JSONResponse({})
 

@@ -10,6 +10,7 @@ from starlette.routing import Route
 from pipeline.hub.local.access import check_signature, part, served, visible
 from pipeline.hub.local.ranges import byte_range
 from pipeline.hub.local.refusals import EntryNotFound, NotFound
+from pipeline.hub.local.xet_tokens import xet_address
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -73,7 +74,7 @@ def get_object(request: Request) -> Response:
 
 def _xet_headers(hub: Served, repository: Repository, commit: str, xet_hash: str) -> dict[str, str]:
     """By these a client with Xet learns that it need not follow the redirect."""
-    info = f"{hub.files}/v1/reconstructions/{xet_hash}"
+    info = f"{xet_address(hub)}/v1/reconstructions/{xet_hash}"
     route = f"{hub.endpoint}/api/{repository.kind}s/{repository.id}/xet-read-token/{commit}"
     return {
         "X-Xet-Hash": xet_hash,

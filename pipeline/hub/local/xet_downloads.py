@@ -161,8 +161,8 @@ def _span(start: int, end: int) -> dict[str, Json]:
 
 
 routes = [
-    Route("/v1/reconstructions/{hash}", reconstruction_v1),
-    Route("/v2/reconstructions/{hash}", reconstruction),
-    Route("/v1/files/{hash}", look_at_file, methods=["HEAD"]),
+    Route("/xet/{run}/v1/reconstructions/{hash}", reconstruction_v1),
+    Route("/xet/{run}/v2/reconstructions/{hash}", reconstruction),
+    Route("/xet/{run}/v1/files/{hash}", look_at_file, methods=["HEAD"]),
     Route("/signed/{signature}/xorbs/{hash}/{ranges}", get_pieces),
 ]

@@ -25,7 +25,9 @@ _TERM = struct.Struct(f"<{SIZE}sIIII")
 _DIGEST = struct.Struct(f"<{SIZE}s16x")
 _XORB = struct.Struct(f"<{SIZE}sIIII")
 _CHUNK = struct.Struct(f"<{SIZE}sII8x")
-_FOOTER = struct.Struct(f"<QQQ48x{SIZE}sQQ72xQ")
+# The specification keeps the six numbers after the first three to itself. The client takes them for where three tables
+# are and how many rows they have, reads the list of xorbs up to the first of those, and aborts its process at a zero.
+_FOOTER = struct.Struct(f"<QQQ6Q{SIZE}sQQ72xQ")
 _END = b"\xff" * SIZE + bytes(16)
 _WITH_RANGE_HASHES, _WITH_SHA256 = 1 << 31, 1 << 30
 
@@ -82,10 +84,11 @@ def write_answer(xorbs: Sequence[tuple[bytes, Sequence[Chunk]]], key: bytes, now
             parts.append(_CHUNK.pack(keyed(key, chunk.digest), start, chunk.size))
             start += chunk.size
     parts.append(_END)
-    footer = sum(map(len, parts))
-    return b"".join(
-        [*parts, _FOOTER.pack(_FOOTER_VERSION, _HEADER.size, _HEADER.size + len(_END), key, now, expiry, footer)]
-    )
+    end = sum(map(len, parts))
+    xorbs_at = _HEADER.size + len(_END)
+    tables = (end, 0) * 3
+    parts.append(_FOOTER.pack(_FOOTER_VERSION, _HEADER.size, xorbs_at, *tables, key, now, expiry, end))
+    return b"".join(parts)
 
 
 def _files(reader: _Reader) -> Iterator[FileClaim]:

@@ -192,7 +192,8 @@ class XetStore:
             "size": file.size,
             "terms": [[to_text(term.xorb), term.start, term.end, term.size] for term in file.terms],
         }
-        self._write(self._path("sha256", file.sha256), file.id.encode())
+        if self.with_sha256(file.sha256) is None:  # the same bytes in other chunks are another file here
+            self._write(self._path("sha256", file.sha256), file.id.encode())
         self._write(self._path("files", file.id).with_suffix(".json"), json.dumps(record).encode())
         for first in file.terms[:1]:
             self._offer(self._term_chunks(first)[0].digest, first.xorb)

@@ -48,12 +48,18 @@ def check_token(request: Request, *, write: bool = False) -> None:
         raise NotInScope("the Xet token may only read")
 
 
+def xet_address(hub: Served) -> str:
+    """Where the Xet protocol is spoken: another one in every run, since the client remembers by it what is stored."""
+    return f"{hub.files}/xet/{hub.signature('xet')[:16]}"
+
+
 def _token(hub: Served, scope: Literal["read", "write"]) -> JSONResponse:
     """The client's Python half reads the headers, its Rust half the body."""
     expiry = int(time.time()) + _SECONDS
     token = f"xet_{scope}.{expiry}.{_signature(hub, scope, str(expiry))}"
-    headers = {"X-Xet-Cas-Url": hub.files, "X-Xet-Access-Token": token, "X-Xet-Token-Expiration": str(expiry)}
-    return JSONResponse({"casUrl": hub.files, "accessToken": token, "exp": expiry}, headers=headers)
+    address = xet_address(hub)
+    headers = {"X-Xet-Cas-Url": address, "X-Xet-Access-Token": token, "X-Xet-Token-Expiration": str(expiry)}
+    return JSONResponse({"casUrl": address, "accessToken": token, "exp": expiry}, headers=headers)
 
 
 def _signature(hub: Served, scope: str, expiry: str) -> str:

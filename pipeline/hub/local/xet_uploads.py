@@ -108,9 +108,9 @@ async def _body(request: Request) -> bytes:
 
 
 routes = [
-    Route("/v1/chunks/{prefix}/{hash}", find_chunk),
-    Route("/v1/xorbs/{prefix}/{hash}", look_at_xorb, methods=["HEAD"]),
-    Route("/v1/xorbs/{prefix}/{hash}", put_xorb, methods=["POST"]),
-    Route("/v1/shards", put_shard, methods=["POST"]),
-    Route("/v2/shards", put_shard_and_watch, methods=["POST"]),
+    Route("/xet/{run}/v1/chunks/{prefix}/{hash}", find_chunk),
+    Route("/xet/{run}/v1/xorbs/{prefix}/{hash}", look_at_xorb, methods=["HEAD"]),
+    Route("/xet/{run}/v1/xorbs/{prefix}/{hash}", put_xorb, methods=["POST"]),
+    Route("/xet/{run}/v1/shards", put_shard, methods=["POST"]),
+    Route("/xet/{run}/v2/shards", put_shard_and_watch, methods=["POST"]),
 ]

@@ -14,11 +14,12 @@ from pipeline.hub.local.xet_hashes import SIZE, chunk_hash
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-LARGEST = 64 * 2**20
-"""Bytes; the Hub refuses larger xorbs and larger shards."""
-
 _LARGEST_CHUNK = 128 * 2**10
+_MOST_CHUNKS = 8 * 2**10
 _HEADER = 8
+LARGEST = 64 * 2**20 + _MOST_CHUNKS * _HEADER
+"""Bytes of a xorb or a Xet shard; the client counts 64 MiB without the headers, and fills them where nothing packs."""
+
 _STORED, _LZ4, _GROUPED_LZ4 = 0, 1, 2
 _ROW = struct.Struct(f"<{SIZE}sII")
 

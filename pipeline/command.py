@@ -138,7 +138,7 @@ def hub(workspace: Path | None, port: int) -> int:
 
     def ready(endpoint: str) -> None:
         console.show_note(
-            f"the embedded Hub serves {folder}\n\n    export HF_ENDPOINT={endpoint} HF_HUB_DISABLE_XET=1\n\n"
+            f"the embedded Hub serves {folder}\n\n    export HF_ENDPOINT={endpoint}\n\n"
             "points any Hub client at it. Ctrl-C ends it."
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from typing import TYPE_CHECKING
 
 import httpx2
@@ -23,6 +24,9 @@ _HINTS = {
 }
 # Timeouts, rate limits and the server's own troubles pass; every other status says the same again.
 _PASSING = {408, 425, 429}
+# Uploads through Xet fail as ConnectionError whatever the answer was. Other statuses may mean that the client remembers
+# what the Hub has forgotten, which another way of sending the file gets around.
+_XET_STATUS = re.compile(r"HTTP status client error \((401|403|404|413)\b")
 
 
 @contextlib.contextmanager
@@ -48,12 +52,19 @@ def _failure(action: str, error: BaseException) -> PipelineError:
     if isinstance(inner, HfHubHTTPError | httpx2.HTTPStatusError):
         return _by_status(action, inner)
     if isinstance(inner, httpx2.TransportError | ConnectionError | TimeoutError):
-        return HubError(f"cannot {action}: the connection failed ({type(inner).__name__})", hint=_AGAIN)
+        return _by_connection(action, inner)
     if isinstance(inner, ValueError):
         return HubRefused(f"cannot {action}: {_first_line(inner)}")
     if isinstance(inner, OSError) and inner.errno is not None:
         raise inner
     return HubError(f"cannot {action}: {_first_line(inner)}", hint=_AGAIN)
+
+
+def _by_connection(action: str, error: BaseException) -> HubError:
+    if found := _XET_STATUS.search(str(error)):
+        status = int(found[1])
+        return HubRefused(f"cannot {action}: the Hub answered {status}", hint=_HINTS[status])
+    return HubError(f"cannot {action}: the connection failed ({type(error).__name__})", hint=_AGAIN)
 
 
 def _by_status(action: str, error: HfHubHTTPError | httpx2.HTTPStatusError) -> HubError:

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import io
 import os
+from collections import Counter
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 import httpx2
@@ -18,9 +19,11 @@ from huggingface_hub import (
 )
 from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 from huggingface_hub.hf_api import RepoFile
+from huggingface_hub.lfs import post_lfs_batch_info
 from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
 from pipeline.errors import HubError, HubRefused
+from pipeline.hub import lfs_process, xet
 from pipeline.hub.failures import translated
 from pipeline.manifest import File, Manifest, check_relative, sync_folder
 
@@ -33,6 +36,9 @@ if TYPE_CHECKING:
 # The client's own default is to wait for ever. A commit of many files may take the Hub minutes to answer.
 _TIMEOUT = httpx2.Timeout(connect=20, read=300, write=120, pool=None)
 _BLOCK = 1 << 20
+_XET_ATTEMPTS = 3  # for one file; after that it goes to large-file storage in the older way
+_SURELY_LARGE = 10_000_000  # bytes; whatever is larger is in large-file storage
+_BATCH = 256
 
 
 def _client() -> httpx2.Client:
@@ -54,6 +60,7 @@ class HuggingFace:
         self._token = token
         self._shown = shown or endpoint
         self._api = HfApi(endpoint=endpoint, token=token)
+        self._attempts: Counter[str] = Counter()
 
     def whoami(self) -> str:
         with translated("ask whose token this is"):
@@ -137,9 +144,17 @@ class HuggingFace:
 
     def preupload(self, repository: Repository, upload: Upload, advance: Callable[[int], None]) -> None:
         with translated(f"upload {upload.file.path} to {repository}"):
-            self._api.preupload_lfs_files(
-                repository.id, [_addition(upload, advance)], repo_type=repository.kind, num_threads=1
-            )
+            if not xet.is_available():
+                self._api.preupload_lfs_files(
+                    repository.id, [_addition(upload, advance)], repo_type=repository.kind, num_threads=1
+                )
+            elif self._held(repository, [upload]):
+                advance(upload.file.size)
+            elif self._attempts[upload.file.sha256] >= _XET_ATTEMPTS:
+                lfs_process.upload(self.endpoint, self._token, repository, upload, advance)
+            else:
+                self._attempts[upload.file.sha256] += 1
+                xet.upload(self.endpoint, self._token, repository, upload, advance)
 
     def commit(
         self,
@@ -151,6 +166,12 @@ class HuggingFace:
         message: str,
     ) -> str:
         operations = [_addition(upload) for upload in uploads]
+        if xet.is_available():
+            # The client would read and divide all of them again to learn that there is nothing to send.
+            held = self._held(repository, [upload for upload in uploads if upload.file.size > _SURELY_LARGE])
+            for operation in operations:
+                if operation.path_in_repo in held:
+                    operation.mark_uploaded()
         removals = [CommitOperationDelete(path, is_folder=False) for path in deletes]
         with translated(f"commit to {repository}"):
             commit = self._api.create_commit(
@@ -168,6 +189,22 @@ class HuggingFace:
 
     def address(self, repository: Repository, revision: str | None = None) -> str:
         return f"{self._shown}/{repository}" + (f"/tree/{revision}" if revision else "")
+
+    def _held(self, repository: Repository, uploads: Sequence[Upload]) -> set[str]:
+        """Paths of the large files whose bytes the Hub says that it holds already."""
+        paths = {upload.file.sha256: upload.file.path for upload in uploads}
+        wanted = [_addition(upload).upload_info for upload in uploads]
+        held = set()
+        for start in range(0, len(wanted), _BATCH):
+            objects, _, _ = post_lfs_batch_info(
+                wanted[start : start + _BATCH],
+                token=self._token,
+                repo_type=repository.kind,
+                repo_id=repository.id,
+                endpoint=self.endpoint,
+            )
+            held |= {paths[found["oid"]] for found in objects if "actions" not in found}
+        return held
 
     @contextlib.contextmanager
     def _stream(
@@ -215,6 +252,11 @@ class _Counted(CommitOperationAdd):
 
     advance: Callable[[int], None]
 
+    def mark_uploaded(self) -> None:
+        """Let a commit name the file by its digest without looking at its bytes."""
+        self._upload_mode = "lfs"
+        self._is_uploaded = True
+
     @contextlib.contextmanager
     def as_file(self, with_tqdm: bool = False) -> Iterator[BinaryIO]:
         if not with_tqdm:
@@ -235,7 +277,7 @@ class _CountedFile(io.FileIO):
         return block
 
 
-def _addition(upload: Upload, advance: Callable[[int], None] = lambda _: None) -> CommitOperationAdd:
+def _addition(upload: Upload, advance: Callable[[int], None] = lambda _: None) -> _Counted:
     addition = _Counted(upload.file.path, upload.source)
     addition.advance = advance
     # Known since the file was written: the client would read all of it again to find out.

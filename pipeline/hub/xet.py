@@ -55,7 +55,7 @@ def upload(
 
     def tell(so_far: int) -> None:
         nonlocal done
-        news = min(so_far, upload.file.size) - done
+        news = max(0, min(so_far, upload.file.size) - done)
         done += news
         advance(news)
 

@@ -155,6 +155,7 @@ class HuggingFace:
             else:
                 self._attempts[upload.file.sha256] += 1
                 xet.upload(self.endpoint, self._token, repository, upload, advance)
+                del self._attempts[upload.file.sha256]
 
     def commit(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from starlette.responses import FileResponse, Response, StreamingResponse
+from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from pipeline.hub.local.access import check_signature, part, served, visible
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from pipeline.hub.local.access import Served
     from pipeline.hub.protocol import Repository
+
+_XET = "application/vnd.xet-fileinfo+json"
+"""What a client accepts that wants the Xet headers of a file and no redirect."""
 
 
 class _BlobResponse(FileResponse):
@@ -42,13 +45,12 @@ def resolve(request: Request) -> Response:
     headers["ETag"] = f'"{entry.etag}"'
     if not entry.large:
         return _BlobResponse(hub.store.blobs.path(entry.sha256), headers=headers, media_type="text/plain")
+    headers |= {"X-Linked-Size": str(entry.size), "X-Linked-ETag": f'"{entry.etag}"'}
     if file := hub.store.xet.with_sha256(entry.sha256):
         headers |= _xet_headers(hub, repository, commit, file.id)
-    headers |= {
-        "X-Linked-Size": str(entry.size),
-        "X-Linked-ETag": f'"{entry.etag}"',
-        "Location": hub.files + hub.sign("GET", f"objects/{entry.sha256}/{entry.size}"),
-    }
+        if _XET in request.headers.get("accept", ""):
+            return JSONResponse({"hash": file.id, "size": file.size}, headers=headers, media_type=_XET)
+    headers["Location"] = hub.files + hub.sign("GET", f"objects/{entry.sha256}/{entry.size}")
     return Response(status_code=302, headers=headers)
 
 

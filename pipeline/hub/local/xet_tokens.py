@@ -53,13 +53,21 @@ def xet_address(hub: Served) -> str:
     return f"{hub.files}/xet/{hub.signature('xet')[:16]}"
 
 
+def token_headers(hub: Served, scope: Literal["read", "write"]) -> dict[str, str]:
+    """A new token as the client's Python half and the batch of large-file storage have it."""
+    expiry = str(int(time.time()) + _SECONDS)
+    return {
+        "X-Xet-Cas-Url": xet_address(hub),
+        "X-Xet-Access-Token": f"xet_{scope}.{expiry}.{_signature(hub, scope, expiry)}",
+        "X-Xet-Token-Expiration": expiry,
+    }
+
+
 def _token(hub: Served, scope: Literal["read", "write"]) -> JSONResponse:
     """The client's Python half reads the headers, its Rust half the body."""
-    expiry = int(time.time()) + _SECONDS
-    token = f"xet_{scope}.{expiry}.{_signature(hub, scope, str(expiry))}"
-    address = xet_address(hub)
-    headers = {"X-Xet-Cas-Url": address, "X-Xet-Access-Token": token, "X-Xet-Token-Expiration": str(expiry)}
-    return JSONResponse({"casUrl": address, "accessToken": token, "exp": expiry}, headers=headers)
+    headers = token_headers(hub, scope)
+    address, token, expiry = headers.values()
+    return JSONResponse({"casUrl": address, "accessToken": token, "exp": int(expiry)}, headers=headers)
 
 
 def _signature(hub: Served, scope: str, expiry: str) -> str:

@@ -129,4 +129,7 @@ def test_a_client_without_xet_gets_the_same_bytes(file, hub, api, repo, contents
     assert httpx2.get(head.links["xet-auth"]["url"]).json()["accessToken"]
     assert head.links["xet-reconstruction-info"]["url"].endswith(f"/v1/reconstructions/{file}")
     assert httpx2.get(url, follow_redirects=True).content == whole
+    wanted = "application/vnd.xet-fileinfo+json"
+    told = httpx2.get(url, headers={"accept": f"{wanted}, */*", "range": "bytes=0-0"})
+    assert (told.status_code, told.headers["content-type"], told.headers["x-xet-hash"]) == (200, wanted, file)
     assert httpx2.head(head.headers["location"]).headers["content-length"] == str(len(whole))

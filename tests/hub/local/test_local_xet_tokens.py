@@ -85,3 +85,18 @@ def test_a_hub_that_is_read_only_gives_out_tokens_that_read(tmp_path, scope):
         httpx2.post(f"{hub.endpoint}/api/repos/create", json={"name": "model"}, headers=headers)
         with LocalHub(tmp_path, readonly=True) as looking:
             assert token(looking, "demo/model", scope).status_code == (200 if scope == "read" else 403)
+
+
+def test_a_batch_sends_clients_that_ask_for_it_to_xet(hub, repo):
+    def batch(*transfers):
+        asked = {"operation": "upload", "transfers": transfers, "objects": [{"oid": HASH, "size": 5}]}
+        url = f"{hub.endpoint}/{repo}.git/info/lfs/objects/batch"
+        return httpx2.post(url, json=asked, headers={"authorization": "Bearer x"}).json()
+
+    answer = batch("basic", "multipart", "xet")
+    assert answer["transfer"] == "xet"
+    action = answer["objects"][0]["actions"]["upload"]
+    given = {"casUrl": action["header"]["X-Xet-Cas-Url"], "accessToken": action["header"]["X-Xet-Access-Token"]}
+    assert ask(token(hub, repo), "POST", "/v1/shards", **given).status_code == 400  # it may write
+    assert httpx2.get(action["href"], headers={"authorization": "Bearer x"}).json()["accessToken"]
+    assert batch("basic", "multipart")["transfer"] == "multipart"

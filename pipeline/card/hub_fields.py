@@ -3,52 +3,44 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.card.escape import visible
 from pipeline.card.figures import decimals
-from pipeline.card.licenses import LICENSES
+from pipeline.card.licenses import license_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pipeline.card.inputs import Inputs
     from pipeline.card.quality import Perplexity, Quality
     from pipeline.lock import Lock
     from pipeline.manifest import Json
     from pipeline.release.schema import Release
 
 
-def license_file(lock: Lock) -> str:
-    """The license text among the model's files, or "" when there is none."""
-    names = ("LICENSE", "LICENSE.md", "LICENSE.txt")
-    return next((name for name in names if name in lock.model), "")
+def hub_fields(inputs: Inputs, quality: Quality) -> dict[str, Json]:
+    """Keys in the order in which they stand on the card; keys without a value are left out.
 
-
-def hub_fields(release: Release, lock: Lock, quality: Quality) -> dict[str, Json]:
-    """Keys in the order in which they stand on the card; keys without a value are left out."""
+    Raises: UsageError when no license is known.
+    """
+    release, lock = inputs.release, inputs.lock
+    license_, card = license_of(inputs), lock.base.card
     fields: dict[str, Json] = {
-        **_license(release, lock),
-        "language": list(release.language),
-        "library_name": "mlx",
-        "pipeline_tag": "text-generation",
         "base_model": release.base.repo,
         "base_model_relation": "quantized",
-        "quantized_by": release.target.repo.partition("/")[0],
+        "library_name": "mlx",
+        "pipeline_tag": lock.pipeline_tag,
+        "language": list(release.language or (card.language if card else ())),
+        "license": license_.id,
+        "license_name": license_.name,
+        "license_link": license_.link,
         "tags": _tags(lock),
+        "quantized_by": release.target.repo.partition("/")[0],
         "model-index": _model_index(release, quality),
     }
     return {key: _visible(value) for key, value in fields.items() if value}
-
-
-def _license(release: Release, lock: Lock) -> dict[str, Json]:
-    if release.license in LICENSES:
-        return {"license": release.license}
-    elsewhere = "" if release.hub == "local" else f"https://huggingface.co/{release.base.repo}"
-    return {
-        "license": "other",
-        "license_name": release.license,
-        "license_link": license_file(lock) or elsewhere,
-    }
 
 
 def _tags(lock: Lock) -> list[Json]:
@@ -80,8 +72,10 @@ def _dataset(release: Release, figure: Perplexity) -> dict[str, Json]:
     if text.on_hub:
         repo, revision, file = text.on_hub
         return {"type": repo, "name": f"{repo}, {file}", "revision": revision, "args": {"file": file, **how}}
-    name = text.dataset or str(text.path)
-    return {"type": name, "name": name, "args": how}
+    if text.dataset:
+        return {"type": text.dataset, "name": text.dataset, "args": how}
+    # The Hub wants a data set's id here, which a file of the release repository has not.
+    return {"type": Path(str(text.path)).stem, "name": str(text.path), "args": how}
 
 
 def _rounded(figure: Perplexity) -> float | None:

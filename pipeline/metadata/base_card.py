@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from pipeline.metadata.untrusted import texts
@@ -59,16 +59,12 @@ class BaseCard:
         card = _kept({key: value for key, value in row.items() if key != "dropped"}, ())
         if card.dropped:
             raise ValueError("; ".join(card.dropped))
-        return _with(card, tuple(said))
+        return replace(card, dropped=tuple(said))
 
 
 def read_card(content: str) -> BaseCard:
     """The facts of a README.md, of which the first `untrusted.LONGEST` characters count."""
     return _kept(*texts(content, _KEYS))
-
-
-def _with(card: BaseCard, dropped: tuple[str, ...]) -> BaseCard:
-    return BaseCard(**{**asdict(card), "dropped": dropped[:_MOST_REMARKS]})
 
 
 _ONE: Mapping[str, tuple[_Check, str]] = {
@@ -82,7 +78,7 @@ _KEYS = (*_ONE, "language")
 
 def _kept(said: Mapping[str, object], dropped: tuple[str, ...]) -> BaseCard:
     """What of it keeps the rules."""
-    facts: dict[str, str] = {}
+    facts = dict.fromkeys(_ONE, "")
     remarks = list(dropped)
     for key, (holds, kind) in _ONE.items():
         value = said.get(key, "")
@@ -97,11 +93,17 @@ def _kept(said: Mapping[str, object], dropped: tuple[str, ...]) -> BaseCard:
         else:
             remarks.append(f"`{key}` is not {kind}")
     languages = _languages(said.get("language", ()), remarks)
-    if facts.get("license") != OTHER:
-        if facts.get("license_name") and not facts.get("license"):
-            remarks.append("`license_name` stands without `license: other`")
-        facts |= {"license_name": "", "license_link": ""}
-    return _with(BaseCard(**facts, language=languages), tuple(remarks))
+    if facts["license_name"] and not facts["license"]:
+        remarks.append("`license_name` stands without `license: other`")
+    own = facts["license"] == OTHER
+    return BaseCard(
+        license=facts["license"],
+        license_name=facts["license_name"] if own else "",
+        license_link=facts["license_link"] if own else "",
+        language=languages,
+        pipeline_tag=facts["pipeline_tag"],
+        dropped=tuple(remarks[:_MOST_REMARKS]),
+    )
 
 
 def _languages(value: object, remarks: list[str]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What the Hub's own check of a model card is publicly known to refuse or to warn of, in its words where those are known.
+"""What the Hub's own check of a model card is publicly known to refuse or to warn of, where possible in its words.
 
 The shape of the fields is that of https://github.com/huggingface/hub-docs/blob/main/modelcard.md.
 """

@@ -16,6 +16,7 @@ LONGEST = 1 << 16
 """Bytes of a card that are read: front matter has to end within them."""
 
 FRONT_MATTER = re.compile(r"\A\ufeff?\s*---[ \t]*\r?\n(.*?)^---[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE)
+_BEGIN = re.compile(r"\A\ufeff?\s*---[ \t]*\r?\n")
 _MOST_EVENTS = 20_000
 _DEEPEST = 32
 _NOTHING = {"", "~", "null", "Null", "NULL"}
@@ -32,7 +33,7 @@ def texts(card: str, keys: Collection[str]) -> tuple[dict[str, Texts], tuple[str
     """
     found = FRONT_MATTER.match(card[:LONGEST])
     if found is None:
-        begun = card.lstrip("\ufeff \t\r\n").startswith("---")
+        begun = _BEGIN.match(card[:LONGEST])
         return {}, (f"its front matter does not end within {LONGEST >> 10} KiB",) if begun else ()
     taken: dict[str, Texts] = {}
     seen: set[str] = set()

@@ -16,10 +16,8 @@ from pipeline.release.places import did_you_mean, shown
 def _check_id(value: str) -> str:
     if not is_license(value):
         also = did_you_mean(value, identifiers("licenses"))
-        raise ValueError(
-            f"must be an identifier that the Hub knows, such as `apache-2.0`, not {shown(value)}{also}; "
-            "a license that it does not know is written `{name: modified-mit, link: LICENSE}`"
-        )
+        also = also or "; one that it does not know is written `{name: modified-mit, link: LICENSE}`"
+        raise ValueError(f"must be the Hub's identifier of a license, such as `apache-2.0`, not {shown(value)}{also}")
     return value
 
 

@@ -120,7 +120,7 @@ def _planned(asked: Asked, folders: Folders, base: BaseModel) -> Planned:
 
 def open_planned(asked: Asked, folders: Folders) -> Planned | None:
     """Like `open_job`, without any Hub; None when no `base.json` describes the base."""
-    base = _stored(asked, folders)
+    _, base = _stored(asked, folders)
     return _planned(asked, folders, base) if base else None
 
 

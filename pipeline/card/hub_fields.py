@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.card.escape import visible
 from pipeline.card.figures import decimals
 from pipeline.card.licenses import license_of
+from pipeline.metadata.values import is_hub_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,10 +74,13 @@ def _dataset(release: Release, figure: Perplexity) -> dict[str, Json]:
     if text.on_hub:
         repo, revision, file = text.on_hub
         return {"type": repo, "name": f"{repo}, {file}", "revision": revision, "args": {"file": file, **how}}
-    if text.dataset:
-        return {"type": text.dataset, "name": text.dataset, "args": how}
-    # The Hub wants a data set's id here, which a file of the release repository has not.
-    return {"type": Path(str(text.path)).stem, "name": str(text.path), "args": how}
+    name = text.dataset or str(text.path)
+    return {"type": name if text.dataset and is_hub_id(name) else _slug(name), "name": name, "args": how}
+
+
+def _slug(name: str) -> str:
+    """The Hub wants a data set's id; a file of the release repository has none, and gets one from its name."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", Path(name).stem).strip("-")[:90].strip("-") or "text"
 
 
 def _rounded(figure: Perplexity) -> float | None:

@@ -68,6 +68,12 @@ def refused(fields: Mapping[str, Json]) -> list[Finding]:
     return found
 
 
+def results(fields: Mapping[str, Json]) -> list[tuple[str, dict[str, Json]]]:
+    """Every result of the model index with its path, as far as they have the right shape."""
+    models = _objects("model-index", fields.get("model-index", []), [])
+    return [one for path, model in models for one in _objects(f"{path}.results", model.get("results"), [])]
+
+
 def doubtful(fields: Mapping[str, Json]) -> list[Finding]:
     """What the Hub takes, and warns of on the page of the model."""
     tag, known = fields.get("pipeline_tag"), identifiers("pipeline-tags")

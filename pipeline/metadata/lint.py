@@ -6,9 +6,9 @@ import math
 import unicodedata
 from typing import TYPE_CHECKING
 
-from pipeline.metadata.hub_rules import Finding, doubtful, refused
+from pipeline.metadata.hub_rules import Finding, doubtful, refused, results
 from pipeline.metadata.lists import identifiers
-from pipeline.metadata.values import OTHER, RELATIONS, is_address, is_file, is_license_name
+from pipeline.metadata.values import OTHER, RELATIONS, is_address, is_file, is_hub_id, is_license_name
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -31,6 +31,11 @@ def lint(fields: Mapping[str, Json], files: Collection[str]) -> list[Finding]:
     found += [Finding(key, "is missing") for key in REQUIRED if not fields.get(key)]
     found += _of_keys(fields)
     found += _license(fields, files)
+    for path, result in results(fields):
+        dataset = result.get("dataset")
+        kind = dataset.get("type") if isinstance(dataset, dict) else None
+        if isinstance(kind, str) and not is_hub_id(kind):
+            found.append(Finding(f"{path}.dataset.type", "must look like the id of a data set on the Hub"))
     for path, value in _leaves("", dict(fields)):
         found += _leaf(path, value)
     return list(dict.fromkeys(found))

@@ -12,8 +12,10 @@ from pipeline.metadata.refresh import main, refresh
 
 COMMITS = {"huggingface/hub-docs": "a" * 40, "huggingface/huggingface.js": "b" * 40}
 DOCS, JAVASCRIPT = (f"/{repository}/{commit}" for repository, commit in COMMITS.items())
-ISO_3 = "".join(f'\t{a}{b}{c}: {{\n\t\tcode: "{a}{b}{c}",\n\t}},\n' for a in "xyz" for b in "abcdefghijklmnopqr" for c in
-                "abcdefghijklmnopqrstuvwxyz")  # fmt: skip
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+ISO_3 = "".join(
+    f'\t{a}{b}{c}: {{\n\t\tcode: "{a}{b}{c}",\n\t}},\n' for a in "xyz" for b in LETTERS[:18] for c in LETTERS
+)
 FILES = {
     "/repos/huggingface/hub-docs/commits/main": "a" * 40,
     "/repos/huggingface/huggingface.js/commits/main": "b" * 40,
@@ -117,7 +119,7 @@ def served(files):
             pass
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
 
@@ -133,7 +135,7 @@ def test_every_list_is_made_from_its_source_at_the_newest_commit(served, tmp_pat
     assert words(tmp_path, "pipeline-tags") == ["image-text-to-text", "other", "text-generation"]
     assert words(tmp_path, "libraries") == ["mlx", "transformers", "transformers.js"]
     languages = words(tmp_path, "languages")
-    assert languages[:4] == ["en", "no", " ".join(f"xa{c}" for c in "abcdefghijklmnopqrstuvwxyz"), languages[3]]
+    assert languages[:4] == ["en", "no", " ".join(f"xa{c}" for c in LETTERS), languages[3]]
     assert sum(len(line.split()) for line in languages) == 3 + 3 * 18 * 26 + 1
     head = (tmp_path / "licenses.txt").read_text().splitlines()[:3]
     assert (
@@ -143,24 +145,33 @@ def test_every_list_is_made_from_its_source_at_the_newest_commit(served, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("path", "content", "words"),
+    ("change", "told"),
     [
-        (f"{DOCS}/docs/hub/repositories-licenses.md", "# Moved", "repositories-licenses.md does not hold `apache-2.0`"),
         (
-            f"{JAVASCRIPT}/packages/tasks/src/pipelines.ts",
-            "export const TASKS = {\n\t}",
-            "does not hold `image-text-to-",
+            (f"{DOCS}/docs/hub/repositories-licenses.md", "# Moved"),
+            r"repositories-licenses\.md does not hold `apache-2\.0`",
         ),
-        (f"{JAVASCRIPT}/packages/tasks/src/pipelines.ts", None, "pipelines.ts cannot be read: HTTP Error 404"),
-        ("/repos/huggingface/hub-docs/commits/main", "{}", "does not say which commit huggingface/hub-docs is at"),
+        (
+            (f"{JAVASCRIPT}/packages/tasks/src/pipelines.ts", "const TASKS = {\n\t}"),
+            "does not hold `image-text-to-text`",
+        ),
+        (
+            (f"{JAVASCRIPT}/packages/tasks/src/pipelines.ts", None),
+            r"pipelines\.ts cannot be read: HTTP Error 404",
+        ),
+        (
+            ("/repos/huggingface/hub-docs/commits/main", "{}"),
+            "does not say which commit huggingface/hub-docs is at",
+        ),
     ],
 )
-def test_a_source_that_is_gone_or_written_otherwise_changes_no_list(served, files, tmp_path, path, content, words):
+def test_a_source_that_is_gone_or_written_otherwise_changes_no_list(change, told, served, files, tmp_path):
+    path, content = change
     if content is None:
         del files[path]
     else:
         files[path] = content
-    with pytest.raises(PipelineError, match=words.replace("(", "\\(")):
+    with pytest.raises(PipelineError, match=told):
         refresh(served, served, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -169,5 +180,5 @@ def test_as_a_command_it_says_in_one_sentence_what_went_wrong(served, files, tmp
     arguments = ["--api", served, "--raw", served, "--folder", str(tmp_path)]
     main(arguments)
     files.clear()
-    with pytest.raises(SystemExit, match="^error: http://127.0.0.1"):
+    with pytest.raises(SystemExit, match=r"^error: http://127\.0\.0\.1"):
         main(arguments)

@@ -65,9 +65,21 @@ def test_a_key_that_stands_twice_is_not_taken_even_if_the_first_is_nothing():
 
 @pytest.mark.parametrize(
     "block",
-    ["- license", "license", "[license, mit]", "!!python/object/apply:os.system [id]", "*a", "a: [", "a:\n\tb: c",
-     'a: "\\UFFFFFFFF"', 'a: "\\x"', "license: mit\n...\nlicense: other", "license: mit\n...\n--- {b: c}", "%TAG ! x\na: b"],
-)  # fmt: skip
+    [
+        "- license",
+        "license",
+        "[license, mit]",
+        "!!python/object/apply:os.system [id]",
+        "*a",
+        "a: [",
+        "a:\n\tb: c",
+        'a: "\\UFFFFFFFF"',
+        'a: "\\x"',
+        "license: mit\n...\nlicense: other",
+        "license: mit\n...\n--- {b: c}",
+        "%TAG ! x\na: b",
+    ],
+)
 def test_of_what_is_no_mapping_nothing_is_taken(block):
     said, why = texts(card(block), KEYS)
     assert said == {}
@@ -79,9 +91,9 @@ BOMB = "a: &a [x, x]\n" + "".join(f"b{n}: &b{n} [{', '.join(['*a'] * 9)}]\n" for
 
 @pytest.mark.parametrize(
     "block",
-    ["- " * 30_000, "a: " + "[" * 30_000, "{" * 30_000, "? " * 30_000, "\n".join(f"k{n}:" for n in range(9_000)), "a" * 60_000],
+    ["- " * 30_000, "a: " + "[" * 30_000, "{" * 30_000, "? " * 30_000, "a:\n" * 20_000, "a" * 60_000],
     ids=["dashes", "brackets", "braces", "questions", "keys", "one word"],
-)  # fmt: skip
+)
 def test_a_flood_ends_in_one_sentence_at_most(block):
     said, why = texts(card(block), KEYS)
     assert said == {}

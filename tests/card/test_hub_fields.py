@@ -2,11 +2,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
-
 from pipeline.card.front_matter import parse
 from pipeline.metadata.base_card import BaseCard
-from pipeline.metadata.lint import lint
 
 ORDER = [
     "base_model",
@@ -40,35 +37,6 @@ def test_every_field_is_there_in_a_fixed_order(large, demo):
     assert fields["quantized_by"] == "demo"
     without = [key for key in ORDER if key not in {"license_name", "license_link"}]
     assert list(fields_of(demo)) == without
-
-
-def test_perplexity_comes_with_how_it_was_measured(demo):
-    [model] = fields_of(demo)["model-index"]
-    [result] = model["results"]
-    assert model["name"] == "SmolLM2-135M-Instruct-MLX-mixed"
-    assert result["metrics"][0]["value"] == 13.02
-    assert result["metrics"][0]["args"] == {"standard_error": 0.42, "tokens": 8176}
-    assert result["dataset"]["args"]["window"] == 512
-    assert result["dataset"]["revision"] == demo.release.evaluate.text.revision
-
-
-@pytest.mark.parametrize(
-    ("text", "kind"),
-    [
-        ({"path": "texts/prose/own words.txt"}, "own-words"),
-        ({"dataset": "allenai/tulu-3-sft-mixture"}, "allenai/tulu-"),
-    ],
-)
-def test_a_text_that_is_no_file_of_the_hub_still_has_a_type_that_the_hub_takes(demo, text, kind):
-    evaluate = demo.release.evaluate.model_dump(exclude_none=True, exclude={"text", "prompts"}) | {
-        "prompts": ("Hello?",),
-        "text": text | {"license": "mit", "attribution": "Somebody"},
-    }
-    if "dataset" in text:
-        evaluate = {key: value for key, value in evaluate.items() if key not in {"window", "windows"}}
-    fields = fields_of(demo.with_release(evaluate=evaluate))
-    assert fields["model-index"][0]["results"][0]["dataset"]["type"].startswith(kind)
-    assert lint(fields, {"config.json"}) == []
 
 
 def test_language_is_that_of_the_base_unless_the_release_says_another(demo):

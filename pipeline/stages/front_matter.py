@@ -38,7 +38,8 @@ def _remarks(job: Planned) -> Iterator[str]:
         yield f"not everything that the card of {repo} says was taken from it: {'; '.join(card.dropped)}"
     contradicted = []
     stated = job.release.license
-    if stated and card.license and (stated.id, stated.name or "") != (card.license, card.license_name):
+    named = stated and card.license_name and stated.name != card.license_name
+    if stated and card.license and (stated.id != card.license or named):
         contradicted.append(f"`license: {_words(stated)}`, where that says {card.license_name or card.license}")
     if job.release.language and card.language and set(job.release.language) != set(card.language):
         ours, theirs = ", ".join(job.release.language), ", ".join(card.language)

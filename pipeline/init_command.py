@@ -94,6 +94,7 @@ def init(
             fit=planned.release.fit,
             license=license_ or f"{license_stated(planned.base)}, as the base's card states",
             target=planned.release.target,
+            root="" if root == Path.cwd().resolve() else str(root),
             written=written,
             remarks=remarks,
             needless=scaffold.needless,

@@ -102,6 +102,7 @@ def test_the_files_are_written_to_be_read(empty, tmp_path, capsys):
     put(empty / ".pipeline/hub", Repository("demo/tiny-kimi"), tmp_path / "kimi")
     assert begin("first", "tiny-kimi", "--trust-remote-code") == 0
     release = (empty / "releases/first/release.yaml").read_text()
+    assert "  note: The base was published with weights in 4 bits (INT4), which is where this starts.\n" in release
     assert "its tokenizer is Python code" in release.replace("Its", "its")
     assert "  trust_remote_code: true\n" in release
     assert "states the license apache-2.0 and the languages en, de" in release.replace("\n# ", " ")
@@ -138,7 +139,8 @@ def test_a_model_that_is_quantized_already_is_not_given_more_bits(empty, tmp_pat
     put(empty / ".pipeline/hub", Repository("demo/four"), tmp_path / "four")
     capsys.readouterr()
     assert begin("first", "four") == 0
-    assert "4 bit" in load_release(empty, "first").release.title
+    assert load_release(empty, "first").release.title == "four in 4 bit"
+    assert "a quantization by mlx-lm itself" in load_release(empty, "first").release.base.note
     [rule, *others] = load_release(empty, "first").recipe.rules
     assert {one.decision for one in (rule, *others)} == {Precision(4, 32)}
     assert main(["plan", "first"]) == 0

@@ -24,7 +24,8 @@ _GIB = 1 << 30
 class Begun:
     """base, license: in words. base_size, size: bytes of all weights, of the base and of the result as planned.
 
-    also: other recipes that would do; written: the new files; remarks: what else was found out, a sentence each.
+    also: other recipes that would do; written: the new files, in `root` where that is not the folder that the command
+    was given in; remarks: what else was found out, a sentence each.
     needless: trust in the base's code was given and is not needed.
     """
 
@@ -41,6 +42,7 @@ class Begun:
     fit: Fit | None
     license: str
     target: Target
+    root: str
     written: tuple[str, ...]
     remarks: tuple[str, ...]
     needless: bool
@@ -51,7 +53,7 @@ def show_scaffold(begun: Begun, console: Console | None = None) -> None:
     title = Text.assemble((one_line(begun.name), "bold"), "  ", (one_line(begun.title), "dim"))
     print_hanging(console, Text(), title)
     print_rows(console, list(_found(begun)))
-    _section(console, "written")
+    _section(console, f"written in {one_line(begun.root)}" if begun.root else "written")
     for file in begun.written:
         print_line(console, Text(f"  {one_line(file)}", style="green"))
     _section(console, "next")

@@ -12,6 +12,7 @@ from pipeline.release.prompts import prompts
 from pipeline.release.recipe import Precision
 from pipeline.release.written import format_tokens
 from pipeline.stages.sizes import longest_context
+from pipeline.weights.config import source_quantization
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +25,13 @@ if TYPE_CHECKING:
     from pipeline.weights.tokenizer import TokenizerFiles
 
 _CONTEXT = 32 << 10
+_PUBLISHED = {
+    "compressed-tensors": "was published with weights in 4 bits (INT4)",
+    "mxfp4": "was published with weights in 4 bits (mxfp4)",
+    "fp8": "was published with weights in 8 bits (fp8)",
+    "mlx": "is a quantization by mlx-lm itself",
+}
+"""By the method that config.json names; others are refused."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +80,9 @@ def written(facts: Facts) -> tuple[dict[str, Json], dict[str, str]]:
         )
     if facts.named != facts.base.revision:
         comments["base.revision"] = f"What `{facts.named}` named: that can move, a commit cannot."
+    if quantization := source_quantization(facts.base.config):
+        how = _PUBLISHED[str(quantization.get("quant_method") or "mlx")]
+        base["note"] = f"The base {how}, which is where this starts."
     if facts.tokenizer.is_code:
         base["trust_remote_code"] = True
         comments["base.trust_remote_code"] = (

@@ -24,6 +24,7 @@ BEGUN = Begun(
     fit=Fit(memory=f"{32} GiB", context="32k"),
     license="apache-2.0, as the base's card states",
     target=Target(repo="someone/Qwen3-30B-A3B-MLX-4.7bit", tag="v1"),
+    root="",
     written=("releases/mine/release.yaml", "releases/mine/base.json", "releases/recipes/qwen3-30b-a3b-4.7bit.yaml"),
     remarks=(),
     needless=False,
@@ -31,6 +32,7 @@ BEGUN = Begun(
 REMARKED = dataclasses.replace(
     BEGUN,
     is_new=False,
+    root="/somewhere/else",
     also=("uniform-4bit", "other"),
     fit=None,
     remarks=("not everything that the card says was taken from it",),

@@ -52,7 +52,7 @@ def read(evidence: Evidence) -> OtherPrograms:
     ways: list[list[Measurement]] = []
     for one in evidence.measurements:
         if one.measure == "perplexity" and one.imported:
-            way = next((way for way in ways if _alike(one, way[0])), None)
+            way = next((way for way in ways if alike(one, way[0])), None)
             if way is None:
                 ways.append([one])
             else:
@@ -60,7 +60,7 @@ def read(evidence: Evidence) -> OtherPrograms:
     return OtherPrograms(tuple(_table(way) for way in ways))
 
 
-def _alike(one: Measurement, other: Measurement) -> bool:
+def alike(one: Measurement, other: Measurement) -> bool:
     """Of a figure that a person wrote down, the command line may be all that tells how long a window was."""
     return not why_not(one, other) and _command(one) == _command(other)
 

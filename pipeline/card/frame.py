@@ -1,0 +1,134 @@
+"""What is around the marks of a plot: title, words, axes and ticks, all placed in inches from the lower left corner."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from typing import TYPE_CHECKING
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, NullLocator
+
+from pipeline.card import figures
+from pipeline.card.lettering import font, lettered
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Literal
+
+    from matplotlib.axes import Axes
+    from matplotlib.text import Text
+
+WIDTH, DPI = 8.0, 150
+"""Inches, and pixels in one: 1,200 pixels, half as many again as a card is wide."""
+
+EDGE = 0.35
+INK, MUTED, FAINT, PAPER = "#1f2328", "#59636e", "#dfe3e8", "#ffffff"
+
+_NOTE = 108
+_NOTE_LINES = 2
+
+
+def titled(title: str, note: str, height: float) -> FigureCanvasAgg:
+    """A white figure with `height` inches of room under its title and note."""
+    lines = textwrap.wrap(lettered(note), _NOTE)[:_NOTE_LINES]
+    whole = height + 0.55 + 0.18 * len(lines)
+    canvas = FigureCanvasAgg(Figure(figsize=(WIDTH, whole), dpi=DPI, facecolor=PAPER))
+    write(canvas, EDGE, whole - 0.38, title, size=13, bold=True)
+    for index, line in enumerate(lines):
+        write(canvas, EDGE, whole - 0.62 - 0.18 * index, line, size=8.5, color=MUTED)
+    return canvas
+
+
+def write(
+    canvas: FigureCanvasAgg,
+    x: float,
+    y: float,
+    text: str,
+    *,
+    size: float = 9,
+    bold: bool = False,
+    color: str = INK,
+    align: Literal["left", "right"] = "left",
+) -> Text:
+    return canvas.figure.text(
+        x,
+        y,
+        text,
+        transform=canvas.figure.dpi_scale_trans,
+        fontproperties=font(size, bold=bold),
+        color=color,
+        horizontalalignment=align,
+    )
+
+
+def width(canvas: FigureCanvasAgg, text: str, *, bold: bool = False) -> float:
+    """Inches of a line of the usual size."""
+    inches, _, _ = canvas.get_renderer().get_text_width_height_descent(text, font(9, bold=bold), ismath=False)
+    return float(inches) / DPI
+
+
+def axes(
+    canvas: FigureCanvasAgg, corner: tuple[float, float], opposite: tuple[float, float], names: tuple[str, str]
+) -> Axes:
+    """Between two corners, with a line below and fine ones across; the names of x and y stand at their ends."""
+    height = canvas.figure.get_figheight()
+    (left, bottom), (right, top) = corner, opposite
+    made = canvas.figure.add_axes((left / WIDTH, bottom / height, (right - left) / WIDTH, (top - bottom) / height))
+    made.set_facecolor("none")
+    made.spines[["top", "right", "left"]].set_visible(False)
+    made.spines["bottom"].set_color(MUTED)
+    made.grid(axis="y", color=FAINT, linewidth=0.8)
+    made.set_axisbelow(True)
+    made.tick_params(length=0, colors=MUTED)
+    made.tick_params(axis="x", length=3.5)
+    write(canvas, right, bottom - 0.45, names[0], color=MUTED, align="right")
+    write(canvas, EDGE, top + 0.1, names[1], color=MUTED)
+    return made
+
+
+def number_ticks(axes: Axes) -> None:
+    """Round numbers upwards, with as many decimals as tell them apart."""
+    low, high = axes.get_ylim()
+    ticks = [tick for tick in MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(low, high) if low <= tick <= high]
+    places = max(0, -math.floor(math.log10(ticks[1] - ticks[0]) + 1e-9)) if len(ticks) > 1 else 3
+    axes.set_yticks(ticks, [f"{tick:,.{places}f}" for tick in ticks], fontproperties=font(9))
+
+
+def power_ticks(axes: Axes) -> None:
+    """Upwards on an axis of powers."""
+    low, high = axes.get_ylim()
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)))
+    steps = (1,) if high / low > 1000 else (1, 2, 5)
+    ticks = [step * 10.0**power for power in powers for step in steps]
+    ticks = [tick for tick in ticks if low <= tick <= high]
+    axes.set_yticks(ticks, [f"{tick:,.{max(0, -power_of(tick))}f}" for tick in ticks], fontproperties=font(9))
+    axes.yaxis.set_minor_locator(NullLocator())
+
+
+def byte_ticks(axes: Axes) -> None:
+    """To the right, in round numbers of the unit that suits the largest."""
+    low, high = axes.get_xlim()
+    unit = 1000.0 ** max(0, power_of(high) // 3)
+    ticks = [tick * unit for tick in MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(low / unit, high / unit)]
+    ticks = [tick for tick in ticks if max(low, 0) <= tick <= high]
+    axes.set_xticks(ticks, [figures.byte_size(round(tick)) for tick in ticks], fontproperties=font(9))
+
+
+def length_ticks(canvas: FigureCanvasAgg, axes: Axes, lengths: Sequence[float]) -> None:
+    """At the lengths that were measured, as far as their words do not touch; the longest in any case."""
+    kept: dict[float, str] = {}
+    free = math.inf
+    for length in sorted(lengths, reverse=True):
+        said = figures.grouped(int(length))
+        place, half = float(axes.transData.transform((length, 1.0))[0]) / DPI, width(canvas, said) / 2
+        if place + half < free:
+            kept[length], free = said, place - half - 0.12
+    axes.set_xticks(list(kept), list(kept.values()), fontproperties=font(9))
+    axes.xaxis.set_minor_locator(NullLocator())
+
+
+def power_of(value: float) -> int:
+    """Of ten, just below a positive value."""
+    return math.floor(math.log10(value) + 1e-9)

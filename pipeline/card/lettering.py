@@ -1,0 +1,118 @@
+"""The words of a plot: in the fonts that matplotlib ships, as long as there is room for them, and nowhere on one another."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import matplotlib as mpl
+from matplotlib.font_manager import FontProperties
+from matplotlib.ft2font import FT2Font
+from matplotlib.transforms import Bbox
+
+from pipeline.card.escape import ELLIPSIS, REPLACEMENT, visible
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+    from matplotlib.backends.backend_agg import RendererAgg
+    from matplotlib.text import Text
+
+_NEAR, _FAR = 8.0, 22.0
+"""Points between a mark and its label."""
+
+
+def font(size: float, *, bold: bool = False) -> FontProperties:
+    """DejaVu Sans by its file: asked for by name, a font of the system could come instead."""
+    return FontProperties(fname=_file(bold), size=size)
+
+
+def lettered(text: str, longest: int = 200) -> str:
+    """One line of what the font has glyphs for, both ends of it kept where it is too long."""
+    line = "".join(character if ord(character) in _glyphs() else REPLACEMENT for character in visible(text))
+    if len(line) <= longest:
+        return line
+    end = longest // 3
+    return f"{line[: longest - end - 1].rstrip()}{ELLIPSIS}{line[-end:].lstrip()}"
+
+
+def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """Places as near as possible to those `wanted`, at least `gap` apart where `low` to `high` has room for that."""
+    gap = min(gap, (high - low) / max(1, len(wanted) - 1))
+    order = sorted(range(len(wanted)), key=lambda index: wanted[index])
+    # Runs of labels that touch: where the middle of each would like to be, and how many there are.
+    runs: list[tuple[float, int]] = []
+    for index in order:
+        runs.append((wanted[index], 1))
+        while len(runs) > 1 and _first(runs[-1], gap) - _last(runs[-2], gap) < gap:
+            (middle, count), (before, earlier) = runs.pop(), runs.pop()
+            runs.append(((middle * count + before * earlier) / (count + earlier), count + earlier))
+    places = [_first(run, gap) + step * gap for run in runs for step in range(run[1])]
+    for index in range(len(places)):
+        places[index] = max(places[index], low + index * gap)
+    for index in reversed(range(len(places))):
+        places[index] = min(places[index], high - (len(places) - 1 - index) * gap)
+    return [places[order.index(index)] for index in range(len(wanted))]
+
+
+def label(
+    axes: Axes, renderer: RendererAgg, point: tuple[float, float], text: Text, taken: Sequence[Bbox]
+) -> Bbox:
+    """Move `text` beside a point, to the first place where it covers least of what is `taken`; its box in pixels."""
+    x, y = axes.transData.transform(point)
+    unit = renderer.points_to_pixels(1.0)
+    best: tuple[float, tuple[float, float, str, str]] | None = None
+    for distance in (_NEAR, _FAR):
+        for right, up, horizontal, vertical in _SIDES:
+            place = x + right * distance * unit, y + up * distance * unit, horizontal, vertical
+            covered = _covered(_put(text, place, renderer), taken, axes.get_window_extent(renderer))
+            if best is None or covered < best[0]:
+                best = covered, place
+    assert best is not None
+    return _put(text, best[1], renderer)
+
+
+_SIDES = (
+    (1.0, 0.0, "left", "center"),
+    (-1.0, 0.0, "right", "center"),
+    (0.0, 1.0, "center", "bottom"),
+    (0.0, -1.0, "center", "top"),
+    (0.7, 0.7, "left", "bottom"),
+    (0.7, -0.7, "left", "top"),
+    (-0.7, 0.7, "right", "bottom"),
+    (-0.7, -0.7, "right", "top"),
+)
+
+
+def _put(text: Text, place: tuple[float, float, str, str], renderer: RendererAgg) -> Bbox:
+    x, y, horizontal, vertical = place
+    x, y = text.get_transform().inverted().transform((x, y))
+    text.set(x=x, y=y, horizontalalignment=horizontal, verticalalignment=vertical)
+    return text.get_window_extent(renderer)
+
+
+def _covered(box: Bbox, taken: Sequence[Bbox], room: Bbox) -> float:
+    """Pixels of `taken` under a box, and of the box outside its room."""
+    inside = Bbox.intersection(box, room)
+    outside = box.width * box.height - (inside.width * inside.height if inside else 0.0)
+    under = (Bbox.intersection(box, other) for other in taken)
+    return outside + sum(one.width * one.height for one in under if one)
+
+
+def _first(run: tuple[float, int], gap: float) -> float:
+    return run[0] - gap * (run[1] - 1) / 2
+
+
+def _last(run: tuple[float, int], gap: float) -> float:
+    return run[0] + gap * (run[1] - 1) / 2
+
+
+@cache
+def _glyphs() -> frozenset[int]:
+    return frozenset(FT2Font(_file(bold=False)).get_charmap()) & frozenset(FT2Font(_file(bold=True)).get_charmap())
+
+
+def _file(bold: bool) -> str:
+    return str(Path(mpl.get_data_path(), "fonts", "ttf", f"DejaVuSans{'-Bold' if bold else ''}.ttf"))

@@ -17,11 +17,12 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class LockedBase:
-    """digest: of the manifest of the base's files at that commit."""
+    """digest: of the manifest of the base's files at that commit; bytes: of its weights, None where not known."""
 
     repo: str
     revision: str
     digest: str
+    bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,8 @@ class Lock:
         for key in ("made", "waived", "memory"):  # a lock without them is as one that is older than they are
             if not fields[key]:
                 del fields[key]
+        if fields["base"]["bytes"] is None:
+            del fields["base"]["bytes"]
         return dump({**fields, "schema": SCHEMA, "model": self.model.to_json(), "tools": dict(self.tools)})
 
     @classmethod

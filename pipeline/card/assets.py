@@ -1,8 +1,9 @@
 """The plots as files beside the card: what is wrong with those that are there, and how that is put right.
 
 A plot is compared by the digest that it carries, of the figures and the style that it was drawn from, and not by its
-pixels: another version of matplotlib or of FreeType places them a little otherwise, and a card that was right on the
-machine that made the release would be wrong on every other one. For the same reason a plot that is right stays as it is.
+pixels: another version of matplotlib or of FreeType places them a little otherwise, and a card that is right on the
+machine that made the release would be wrong on every other one. For the same reason a plot that is right stays as it is
+when a card is written; a release draws all of them, so that what is published shows what it says.
 """
 
 from __future__ import annotations
@@ -28,16 +29,16 @@ def wrong(folder: Path, wanted: Sequence[Plot]) -> dict[str, str]:
     return {path: why for path, why in found.items() if why}
 
 
-def write(folder: Path, wanted: Sequence[Plot]) -> tuple[str, ...]:
-    """Put right what is `wrong`, and its paths."""
+def write(folder: Path, wanted: Sequence[Plot], *, anew: bool = False) -> tuple[str, ...]:
+    """Put right what is `wrong`, or draw everything anew, and the paths of what was touched."""
     drawn = {plot.path: plot for plot in wanted}
-    changed = tuple(wrong(folder, wanted))
-    for path in changed:
+    touched = wrong(folder, wanted) | (dict.fromkeys(drawn, "") if anew else {})
+    for path in touched:
         if path in drawn:
             write_atomically(folder / path, draw(drawn[path]))
         else:
             (folder / path).unlink()
-    return changed
+    return tuple(touched)
 
 
 def _wrong(path: Path, plot: Plot) -> str:

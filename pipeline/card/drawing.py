@@ -14,7 +14,6 @@ from matplotlib.transforms import Bbox
 from pipeline.card import figures
 from pipeline.card.charts import Bars, Lines, Scatter
 from pipeline.card.frame import (
-    DPI,
     EDGE,
     FAINT,
     INK,
@@ -26,11 +25,12 @@ from pipeline.card.frame import (
     length_ticks,
     number_ticks,
     power_ticks,
+    renderer,
     titled,
     width,
     write,
 )
-from pipeline.card.lettering import label, lettered, spread
+from pipeline.card.lettering import DPI, label, lettered, spread
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,7 +57,6 @@ _OTHERS = (
 _FEWEST, _MOST = (0x9C, 0xCB, 0xE8), (0x0B, 0x2F, 0x5C)
 """The colours of 2 and of 16 bits per weight."""
 
-_STYLE = {"text.parse_math": False, "text.usetex": False, "axes.unicode_minus": True}
 _PLACES = np.array([1 << 16, 1 << 8, 1], np.uint32)
 _LABEL = 34
 _FAR_APART = 12
@@ -69,16 +68,17 @@ def pixels(chart: Chart) -> tuple[int, bytes, bytes]:
     # The defaults and not what a matplotlibrc says; put back afterwards.
     with mpl.rc_context():
         mpl.rcdefaults()
-        mpl.rcParams.update(_STYLE)
-        if isinstance(chart, Scatter):
-            canvas = _scatter(chart)
-        elif isinstance(chart, Lines):
-            canvas = _lines(chart)
-        else:
-            canvas = _bars(chart)
+        mpl.rcParams["text.parse_math"] = False
+        canvas: Any = _painted(chart)
         canvas.draw()
         image = np.asarray(canvas.buffer_rgba())
     return image.shape[1], *_indexed(image[:, :, :3].astype(np.uint32))
+
+
+def _painted(chart: Chart) -> FigureCanvasAgg:
+    if isinstance(chart, Scatter):
+        return _scatter(chart)
+    return _lines(chart) if isinstance(chart, Lines) else _bars(chart)
 
 
 def _indexed(image: NDArray[np.uint32]) -> tuple[bytes, bytes]:
@@ -112,7 +112,7 @@ def _scatter(chart: Scatter) -> FigureCanvasAgg:
         said = f"{lettered(one.label, _LABEL)}\n{point.said}"
         text = write(canvas, 0, 0, said, bold=one.own, color=_OWN if one.own else INK)
         text.set(linespacing=1.25, zorder=5, bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1.0})
-        taken.append(label(plane, canvas.get_renderer(), (point.x, point.y), text, taken))
+        taken.append(label(plane, renderer(canvas), (point.x, point.y), text, taken))
     return canvas
 
 
@@ -162,7 +162,7 @@ def _end_labels(
     """A label to the right of every line, tied to its last point where others push it away."""
     inches = canvas.figure.dpi_scale_trans
     ends = plane.transData.transform([(one.points[-1].x, one.points[-1].y) for one in panel.series]) / DPI
-    box = plane.get_window_extent(canvas.get_renderer())
+    box = plane.get_window_extent(renderer(canvas))
     places = spread([float(y) for _, y in ends], 0.185, box.y0 / DPI, box.y1 / DPI)
     x = box.x1 / DPI + 0.2
     for one, (start, height), place in zip(panel.series, ends, places, strict=True):
@@ -228,4 +228,3 @@ def _padded(values: Sequence[float], share: float) -> tuple[float, float]:
     low, high = min(values), max(values)
     pad = share * (high - low) or 0.05 * abs(high) or 1.0
     return low - pad, high + pad
-

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import math
 import textwrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from pipeline.card import figures
-from pipeline.card.lettering import font, lettered
+from pipeline.card.lettering import DPI, font, lettered
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Literal
 
     from matplotlib.axes import Axes
+    from matplotlib.backend_bases import RendererBase
     from matplotlib.text import Text
 
-WIDTH, DPI = 8.0, 150
-"""Inches, and pixels in one: 1,200 pixels, half as many again as a card is wide."""
+WIDTH = 8.0
+"""Inches: with all their pixels half as many again as a card is wide."""
 
 EDGE = 0.35
 INK, MUTED, FAINT, PAPER = "#1f2328", "#59636e", "#dfe3e8", "#ffffff"
@@ -63,9 +64,13 @@ def write(
     )
 
 
+def renderer(canvas: FigureCanvasAgg) -> RendererBase:
+    return cast("RendererBase", cast("Any", canvas).get_renderer())
+
+
 def width(canvas: FigureCanvasAgg, text: str, *, bold: bool = False) -> float:
     """Inches of a line of the usual size."""
-    inches, _, _ = canvas.get_renderer().get_text_width_height_descent(text, font(9, bold=bold), ismath=False)
+    inches, _, _ = renderer(canvas).get_text_width_height_descent(text, font(9, bold=bold), ismath=False)
     return float(inches) / DPI
 
 

@@ -1,4 +1,4 @@
-"""The words of a plot: in the fonts that matplotlib ships, as long as there is room for them, and nowhere on one another."""
+"""The words of a plot: in the fonts that matplotlib ships, no longer than there is room, and not on one another."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from matplotlib.axes import Axes
-    from matplotlib.backends.backend_agg import RendererAgg
+    from matplotlib.backend_bases import RendererBase
     from matplotlib.text import Text
+
+DPI = 150
+"""Pixels of an inch."""
 
 _NEAR, _FAR = 8.0, 22.0
 """Points between a mark and its label."""
@@ -57,21 +60,17 @@ def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list
     return [places[order.index(index)] for index in range(len(wanted))]
 
 
-def label(
-    axes: Axes, renderer: RendererAgg, point: tuple[float, float], text: Text, taken: Sequence[Bbox]
-) -> Bbox:
+def label(axes: Axes, renderer: RendererBase, point: tuple[float, float], text: Text, taken: Sequence[Bbox]) -> Bbox:
     """Move `text` beside a point, to the first place where it covers least of what is `taken`; its box in pixels."""
     x, y = axes.transData.transform(point)
-    unit = renderer.points_to_pixels(1.0)
-    best: tuple[float, tuple[float, float, str, str]] | None = None
-    for distance in (_NEAR, _FAR):
-        for right, up, horizontal, vertical in _SIDES:
-            place = x + right * distance * unit, y + up * distance * unit, horizontal, vertical
-            covered = _covered(_put(text, place, renderer), taken, axes.get_window_extent(renderer))
-            if best is None or covered < best[0]:
-                best = covered, place
-    assert best is not None
-    return _put(text, best[1], renderer)
+    room = axes.get_window_extent(renderer)
+    places = [
+        (x + right * far * DPI / 72, y + up * far * DPI / 72, horizontal, vertical)
+        for far in (_NEAR, _FAR)
+        for right, up, horizontal, vertical in _SIDES
+    ]
+    best = min(places, key=lambda place: _covered(_put(text, place, renderer), taken, room))
+    return _put(text, best, renderer)
 
 
 _SIDES = (
@@ -86,7 +85,7 @@ _SIDES = (
 )
 
 
-def _put(text: Text, place: tuple[float, float, str, str], renderer: RendererAgg) -> Bbox:
+def _put(text: Text, place: tuple[float, float, str, str], renderer: RendererBase) -> Bbox:
     x, y, horizontal, vertical = place
     x, y = text.get_transform().inverted().transform((x, y))
     text.set(x=x, y=y, horizontalalignment=horizontal, verticalalignment=vertical)

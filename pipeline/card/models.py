@@ -46,7 +46,7 @@ def models(inputs: Inputs) -> Models:
     own = Markdown(f"**{plain(label)}** (this model)" if label else "**this model**")
     known = {
         OWN: Model(own, label or inputs.name, inputs.lock.bytes, inputs.lock.bits_per_weight),
-        BASE: Model(Markdown("the base"), "the base"),
+        BASE: Model(Markdown("the base"), "the base", inputs.lock.base.bytes),
     }
     measurements = list(inputs.evidence.measurements)
     for sibling in inputs.siblings:

@@ -1,4 +1,4 @@
-"""The plots of a card: which ones its evidence is good for, their words for those who cannot see them, and their digest.
+"""The plots of a card: which ones there is evidence for, in words for those who cannot see them, and as pictures.
 
 Which plots there are and what they say needs no drawing: matplotlib is imported by `draw` only.
 """
@@ -58,9 +58,9 @@ def draw(plot: Plot) -> bytes:
 
 
 def shown(found: tuple[Plot, ...]) -> Mapping[str, Markdown]:
-    """Each plot's name and its image in Markdown; empty for a plot that there is not, so that templates can ask."""
-    images = {plot.path: Markdown(f"!{link(plot.alt, plot.path)}") for plot in found}
-    return {name: images.get(_path(name), Markdown("")) for name in NAMES}
+    """The image of each plot in Markdown, by the name of the plot."""
+    names = {_path(name): name for name in NAMES}
+    return {names[plot.path]: Markdown(f"!{link(plot.alt, plot.path)}") for plot in found}
 
 
 def _plots(inputs: Inputs) -> Iterator[Plot]:

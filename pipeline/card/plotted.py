@@ -8,20 +8,19 @@ from typing import TYPE_CHECKING, cast
 from pipeline.card import figures
 from pipeline.card.charts import Bar, Bars, Lines, Panel, Point, Scatter, Series
 from pipeline.card.escape import visible
+from pipeline.card.models import OWN, models
 from pipeline.card.other_programs import alike
-from pipeline.card.speed import BACKENDS, Rate
+from pipeline.card.speed import BACKENDS, Rate, apart
 from pipeline.release.metrics import KL, PERPLEXITY, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pipeline.card.inputs import Inputs
+    from pipeline.card.models import Model
     from pipeline.evidence import Measurement
     from pipeline.lock import TensorClass
     from pipeline.manifest import Json
-
-OWN = "this model"
-BASE = "the base"
 
 _MODELS = 10
 _BARS = 12
@@ -38,7 +37,7 @@ _AXES = {
 
 
 @dataclass(frozen=True)
-class _Model:
+class _Measured:
     """What was measured of a model, and the bytes of its weights; None where they are not known."""
 
     label: str
@@ -56,8 +55,8 @@ def quality(inputs: Inputs, measure: str) -> Scatter | None:
 
     Figures of two ways of measuring never share a chart: it shows the way in which most models were measured.
     """
-    models = [model for model in _models(inputs, measure) if _size_and_figure(model, measure)]
-    ways = [[one for one in models if alike(own.measurement, one.measurement)] for own in models if own.own]
+    sized = [model for model in _measured(inputs, measure) if _size_and_figure(model, measure)]
+    ways = [[model for model in sized if alike(own.measurement, model.measurement)] for own in sized if own.own]
     way = max(ways, key=len, default=[])[:_MODELS]
     if len(way) < 2:
         return None
@@ -73,16 +72,16 @@ def quality(inputs: Inputs, measure: str) -> Scatter | None:
 
 def speed(inputs: Inputs) -> Lines | None:
     """Tokens per second by length, a line for each model and program; None with fewer than two points of a kind."""
-    models = list(_models(inputs, "speed"))[:_MODELS]
+    found = _measured(inputs, "speed")[:_MODELS]
     panels = (
-        _panel(models, "prompt", "Reading a prompt", "Tokens in the prompt"),
-        _panel(models, "generation", "Generating", "Tokens generated"),
+        _panel(found, "prompt", "Reading a prompt", "Tokens in the prompt"),
+        _panel(found, "generation", "Generating", "Tokens generated"),
     )
     drawn = tuple(panel for panel in panels if sum(len(series.points) for series in panel.series) > 1)
     if not drawn:
         return None
     every = [one for panel in drawn for one in panel.series]
-    return Lines("Speed", _note([model.measurement for model in models], every, "deviation"), drawn)
+    return Lines("Speed", _note([model.measurement for model in found], every, "deviation"), drawn)
 
 
 def classes(inputs: Inputs) -> Bars | None:
@@ -94,29 +93,27 @@ def classes(inputs: Inputs) -> Bars | None:
     large = [kind for kind in kinds[: _BARS - 1] if kind.bytes >= _SMALL * lock.bytes]
     small = kinds[len(large) :]
     groups = [[kind] for kind in (kinds if len(small) == 1 else large)] + ([small] if len(small) > 1 else [])
-    average = f"{figures.byte_size(lock.bytes)} at {figures.bits(lock.bits_per_weight)} bits per weight"
-    return Bars("Where the bytes are", average, tuple(_bar(group, lock.bytes) for group in groups))
+    planned = "" if inputs.released else ", as planned"
+    note = f"{figures.byte_size(lock.bytes)} at {figures.bits(lock.bits_per_weight)} bits per weight{planned}"
+    return Bars("Where the bytes are", note, tuple(_bar(group, lock.bytes) for group in groups))
 
 
-def _models(inputs: Inputs, measure: str) -> Iterator[_Model]:
-    """This model first, then its base, its siblings, and what other programs measured."""
-    found = [one for one in inputs.evidence.measurements if one.measure == measure]
-    for one in found:
-        if one.subject == "quantized":
-            yield _Model(OWN, inputs.lock.bytes, one, own=True)
-    for one in found:
-        if one.subject == "base":
-            yield _Model(BASE, inputs.lock.base.bytes, one, own=False)
-    for sibling in inputs.siblings:
-        for one in sibling.evidence.measurements:
-            if one.measure == measure and one.subject == "quantized":
-                yield _Model(visible(sibling.label, _LABEL), sibling.bytes, one, own=False)
-    for one in found:
-        if one.subject not in {"quantized", "base"}:
-            yield _Model(visible(one.subject, _LABEL), None, one, own=False)
+def _measured(inputs: Inputs, measure: str) -> list[_Measured]:
+    """The released model first, then its base, its siblings, and the models that only others measured."""
+    known = models(inputs)
+    found = [one for one in known.evidence.measurements if one.measure == measure]
+    found.sort(key=lambda one: known.order(one.subject))
+    return [_labelled(known.model(one.subject), one, inputs.release.label) for one in found]
 
 
-def _size_and_figure(model: _Model, measure: str) -> Point | None:
+def _labelled(model: Model, measurement: Measurement, own: str | None) -> _Measured:
+    if measurement.subject != OWN:
+        return _Measured(visible(model.label, _LABEL), model.bytes, measurement, own=False)
+    label = f"{visible(own, _LABEL)} (this model)" if own else "this model"
+    return _Measured(label, model.bytes, measurement, own=True)
+
+
+def _size_and_figure(model: _Measured, measure: str) -> Point | None:
     key, metric = _FIGURES[measure]
     value, error = (number(model.measurement.values, name) for name in (key, metric.error))
     if value is None or not model.bytes:
@@ -124,13 +121,16 @@ def _size_and_figure(model: _Model, measure: str) -> Point | None:
     return Point(float(model.bytes), value, error, figures.with_error(value, error))
 
 
-def _panel(models: Sequence[_Model], kind: str, heading: str, axis: str) -> Panel:
+def _panel(found: Sequence[_Measured], kind: str, heading: str, axis: str) -> Panel:
+    every = [model.measurement for model in found]
     series = []
-    for model in models:
-        program = model.measurement.harness
-        named = "" if program == models[0].measurement.harness else f" ({visible(program, _LABEL)})"
-        if points := tuple(_points(model.measurement, kind)):
-            series.append(Series(f"{model.label}{named}", points, model.own, model.reported))
+    for model in found:
+        one = model.measurement
+        # Of two lines of one model, by what they differ; else its program, where that is not the first one's.
+        words = apart(one, every) or (one.harness if one.harness != every[0].harness else "")
+        label = f"{model.label} ({visible(words, _LABEL)})" if words else model.label
+        if points := tuple(_points(one, kind)):
+            series.append(Series(label, points, model.own, model.reported))
     return Panel(heading, axis, tuple(series))
 
 

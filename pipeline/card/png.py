@@ -1,4 +1,4 @@
-"""PNG files as the card's plots need them: opaque pixels, one line of text beside them, and nothing that changes by itself.
+"""PNG files as plots need them: opaque pixels, one line of text beside them, and nothing that changes by itself.
 
 Written here and not by an imaging library, because those add their version, a date or a resolution.
 """

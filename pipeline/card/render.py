@@ -10,7 +10,7 @@ import re
 import shlex
 from typing import TYPE_CHECKING
 
-from pipeline.card import escape, figures, front_matter, other_programs, quality, speed, templates
+from pipeline.card import escape, figures, front_matter, other_programs, plots, quality, speed, templates
 from pipeline.card.escape import Markdown
 from pipeline.card.hub_fields import hub_fields, license_file
 from pipeline.card.inputs import WEB
@@ -71,6 +71,7 @@ def _values(inputs: Inputs, found: Quality) -> Mapping[str, object]:
         "quality": found,
         "other_programs": other_programs.read(evidence),
         "speed": speed.read(evidence),
+        "plots": plots.shown(plots.plots(inputs)),
         "local": local,
         "endpoint": LOCAL_ENDPOINT,
         "repository": release.target.repo,

@@ -131,14 +131,19 @@ def _rates(rows: Sequence[Mapping[str, Any]]) -> dict[int, Rate]:
 
 
 def _difference(measurement: Measurement, every: Sequence[Measurement]) -> str:
-    """By what this one differs from others of the same model, to tell their columns apart."""
+    words = apart(measurement, every)
+    return f" ({plain(words)})" if words else ""
+
+
+def apart(measurement: Measurement, every: Sequence[Measurement]) -> str:
+    """By what this one differs from others of the same model, to tell their columns apart; empty without others."""
     others = [one for one in every if one is not measurement and one.subject == measurement.subject]
     alike = [_circumstances(one) for one in others if one.harness == measurement.harness]
     here = _circumstances(measurement)
     keys = sorted(key for key in {*here}.union(*alike) if any(one.get(key) != here.get(key) for one in alike))
     words = [measurement.harness] if len(alike) < len(others) else []
     words += [f"{key} {here.get(key, 'unknown')}" for key in keys]
-    return f" ({plain(', '.join(words))})" if words else ""
+    return ", ".join(words)
 
 
 def _circumstances(measurement: Measurement) -> dict[str, Json]:

@@ -22,6 +22,7 @@ from pipeline.card.frame import (
     WIDTH,
     axes,
     byte_ticks,
+    fitted,
     length_ticks,
     number_ticks,
     power_ticks,
@@ -30,7 +31,7 @@ from pipeline.card.frame import (
     width,
     write,
 )
-from pipeline.card.lettering import DPI, label, lettered, spread
+from pipeline.card.lettering import DPI, label, spread
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,7 +59,6 @@ _FEWEST, _MOST = (0x9C, 0xCB, 0xE8), (0x0B, 0x2F, 0x5C)
 """The colours of 2 and of 16 bits per weight."""
 
 _PLACES = np.array([1 << 16, 1 << 8, 1], np.uint32)
-_LABEL = 34
 _FAR_APART = 12
 """Times that the fastest is as fast as the slowest, from which on even steps would hide the slow ones."""
 
@@ -109,7 +109,7 @@ def _scatter(chart: Scatter) -> FigureCanvasAgg:
         middle, low, high = plane.transData.transform([(point.x, y) for y in (point.y, *_edges(point))])
         taken += [Bbox([middle - 9, middle + 9]), Bbox([low - 6, high + 6])]
     for one, point in zip(chart.series, points, strict=True):
-        said = f"{lettered(one.label, _LABEL)}\n{point.said}"
+        said = f"{fitted(canvas, one.label, 2.2, bold=one.own)}\n{point.said}"
         text = write(canvas, 0, 0, said, bold=one.own, color=_OWN if one.own else INK)
         text.set(linespacing=1.25, zorder=5, bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1.0})
         taken.append(label(plane, renderer(canvas), (point.x, point.y), text, taken))
@@ -120,7 +120,7 @@ def _lines(chart: Lines) -> FigureCanvasAgg:
     room, above, below = 2.05, 0.62, 0.6
     canvas = titled(chart.title, chart.note, len(chart.panels) * (room + above + below))
     every = [one for panel in chart.panels for one in panel.series]
-    looks, names = _looks(every), {one.label: lettered(one.label, _LABEL) for one in every}
+    looks, names = _looks(every), {one.label: fitted(canvas, one.label, 2.6, bold=True) for one in every}
     right = WIDTH - EDGE - max(width(canvas, name, bold=True) for name in names.values()) - 0.4
     for index, panel in enumerate(reversed(chart.panels)):
         bottom = index * (room + above + below) + below
@@ -178,8 +178,8 @@ def _bars(chart: Bars) -> FigureCanvasAgg:
     row, below = 0.3, 0.2
     room = row * (len(chart.bars) + 1) + below
     canvas = titled(chart.title, f"{chart.note}; the darker, the more bits", room)
-    names = ["Tensors", *(lettered(bar.label, _LABEL) for bar in chart.bars)]
-    stored = ["Stored as", *(lettered(bar.stored, _LABEL) for bar in chart.bars)]
+    names = ["Tensors", *(fitted(canvas, bar.label, 2.2) for bar in chart.bars)]
+    stored = ["Stored as", *(fitted(canvas, bar.stored, 1.7) for bar in chart.bars)]
     sizes = [f"{figures.byte_size(bar.bytes)}  ({figures.percent(bar.share)})" for bar in chart.bars]
     second, left, last = (max(width(canvas, text) for text in column) + 0.2 for column in (names, stored, sizes))
     second += EDGE

@@ -29,6 +29,7 @@ INK, MUTED, FAINT, PAPER = "#1f2328", "#59636e", "#dfe3e8", "#ffffff"
 
 _NOTE = 108
 _NOTE_LINES = 2
+_LONGEST = 60
 
 
 def titled(title: str, note: str, height: float) -> FigureCanvasAgg:
@@ -72,6 +73,13 @@ def width(canvas: FigureCanvasAgg, text: str, *, bold: bool = False) -> float:
     """Inches of a line of the usual size."""
     inches, _, _ = renderer(canvas).get_text_width_height_descent(text, font(9, bold=bold), ismath=False)
     return float(inches) / DPI
+
+
+def fitted(canvas: FigureCanvasAgg, text: str, inches: float, *, bold: bool = False) -> str:
+    """As much of a text as there is room for."""
+    line = lettered(text)
+    shorter = (lettered(line, longest) for longest in range(min(len(line), _LONGEST), 2, -1))
+    return next((one for one in shorter if width(canvas, one, bold=bold) <= inches), line[:2])
 
 
 def axes(

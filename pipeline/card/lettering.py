@@ -37,7 +37,7 @@ def lettered(text: str, longest: int = 200) -> str:
     line = "".join(character if ord(character) in _glyphs() else REPLACEMENT for character in visible(text))
     if len(line) <= longest:
         return line
-    end = longest // 3
+    end = longest * 2 // 5
     return f"{line[: longest - end - 1].rstrip()}{ELLIPSIS}{line[-end:].lstrip()}"
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -52,6 +53,9 @@ def plots(inputs: Inputs) -> tuple[Plot, ...]:
 
 def draw(plot: Plot) -> bytes:
     """An opaque PNG, the same bytes for the same plot with the same matplotlib, that carries the plot's digest."""
+    # It tells where it keeps its list of fonts when the home folder cannot be written, and what it thinks of a person's
+    # settings, none of which matters here.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     from pipeline.card.drawing import pixels
 
     return png.encode(*pixels(plot.data), text=(KEYWORD, plot.digest))

@@ -146,9 +146,10 @@ def _points(measurement: Measurement, kind: str) -> Iterator[Point]:
 
 def _bar(kinds: Sequence[TensorClass], total: int) -> Bar:
     nbytes, parameters = sum(kind.bytes for kind in kinds), sum(kind.parameters for kind in kinds)
+    stored = list(dict.fromkeys(kind.precision for kind in kinds))
     return Bar(
         label=visible(kinds[0].name, _LABEL) if len(kinds) == 1 else f"{len(kinds)} others",
-        stored=visible(", ".join(dict.fromkeys(kind.precision for kind in kinds)), _LABEL),
+        stored=visible(", ".join(stored), _LABEL) if len(stored) <= 2 else f"{len(stored)} precisions",
         bytes=nbytes,
         share=nbytes / total,
         bits=8 * nbytes / parameters if parameters else 0.0,

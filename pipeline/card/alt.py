@@ -34,7 +34,7 @@ def bar_words(bar: Bar) -> str:
 
 def _scatter(chart: Scatter) -> list[str]:
     return [
-        f"{series.label}{_mark(series)} {point.said} at {figures.byte_size(int(point.x))}"
+        f"{series.label}{_mark(series, chart.series)} {point.said} at {figures.byte_size(int(point.x))}"
         for series in chart.series
         for point in series.points
     ]
@@ -42,16 +42,18 @@ def _scatter(chart: Scatter) -> list[str]:
 
 def _lines(chart: Lines) -> list[str]:
     parts = []
+    every = [series for panel in chart.panels for series in panel.series]
     for panel in chart.panels:
         for series in panel.series:
             heading = f"{panel.heading}: " if series is panel.series[0] else ""
             rates = ", ".join(f"{point.said} at {figures.grouped(int(point.x))}" for point in series.points)
-            parts.append(f"{heading}{series.label}{_mark(series)} {rates}")
+            parts.append(f"{heading}{series.label}{_mark(series, every)} {rates}")
     return parts
 
 
-def _mark(series: Series) -> str:
-    return " (reported)" if series.reported else ""
+def _mark(series: Series, every: Sequence[Series]) -> str:
+    """Where all of them are reported, the note says so."""
+    return " (reported)" if series.reported and not all(one.reported for one in every) else ""
 
 
 def _bounded(head: str, parts: Sequence[str]) -> str:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, cast
 
 from pipeline.card import figures
 from pipeline.card.charts import Bar, Bars, Lines, Panel, Point, Scatter, Series
-from pipeline.card.escape import visible
+from pipeline.card.escape import plain, visible
 from pipeline.card.models import OWN, models
 from pipeline.card.other_programs import alike
-from pipeline.card.speed import BACKENDS, Rate, apart
+from pipeline.card.speed import BACKENDS, Rate, apart, places
 from pipeline.release.metrics import KL, PERPLEXITY, number
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def classes(inputs: Inputs) -> Bars | None:
 
 def _measured(inputs: Inputs, measure: str) -> list[_Measured]:
     """The released model first, then its base, its siblings, and the models that only others measured."""
-    known = models(inputs)
+    known = models(inputs, plain(inputs.release.base.repo))
     found = [one for one in known.evidence.measurements if one.measure == measure]
     found.sort(key=lambda one: known.order(one.subject))
     return [_labelled(known.model(one.subject), one, inputs.release.label) for one in found]
@@ -137,11 +137,13 @@ def _panel(found: Sequence[_Measured], kind: str, heading: str, axis: str) -> Pa
 def _points(measurement: Measurement, kind: str) -> Iterator[Point]:
     """Of the lengths that an axis of powers can show."""
     rows = cast("Sequence[dict[str, Json]]", measurement.values.get(kind, ()))
-    for row in sorted(rows, key=lambda row: number(row, "tokens") or 0):
-        tokens, speed = number(row, "tokens"), number(row, "tokens_per_second")
-        if tokens and speed and tokens > 0 and speed > 0:
-            rate = Rate(speed, number(row, "deviation"), None)
-            yield Point(tokens, speed, rate.deviation, str(rate))
+    rates = {
+        tokens: Rate(speed, number(row, "deviation"), None)
+        for row in rows
+        if (tokens := number(row, "tokens")) and (speed := number(row, "tokens_per_second")) and min(tokens, speed) > 0
+    }
+    for tokens, rate in sorted(rates.items()):
+        yield Point(tokens, rate.tokens_per_second, rate.deviation, rate.text(places(rates.values())))
 
 
 def _bar(kinds: Sequence[TensorClass], total: int) -> Bar:

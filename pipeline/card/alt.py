@@ -34,7 +34,7 @@ def bar_words(bar: Bar) -> str:
 
 def _scatter(chart: Scatter) -> list[str]:
     return [
-        f"{series.label}{_mark(series, chart.series)} {point.said} at {figures.byte_size(int(point.x))}"
+        f"{series.name}{_mark(series, chart.series)} {point.said} at {figures.byte_size(int(point.x))}"
         for series in chart.series
         for point in series.points
     ]
@@ -47,7 +47,7 @@ def _lines(chart: Lines) -> list[str]:
         for series in panel.series:
             heading = f"{panel.heading}: " if series is panel.series[0] else ""
             rates = ", ".join(f"{point.said} at {figures.grouped(int(point.x))}" for point in series.points)
-            parts.append(f"{heading}{series.label}{_mark(series, every)} {rates}")
+            parts.append(f"{heading}{series.name}{_mark(series, every)} {rates}")
     return parts
 
 

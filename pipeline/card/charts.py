@@ -18,12 +18,20 @@ class Point:
 
 @dataclass(frozen=True)
 class Series:
-    """own: of this release, and stands out; reported: taken over from elsewhere, and drawn hollow."""
+    """own: of this release, and stands out; reported: taken over from elsewhere, and drawn hollow.
+
+    detail: what tells it from others of the same label, or the program that measured; "" without need.
+    """
 
     label: str
     points: tuple[Point, ...]
     own: bool
     reported: bool
+    detail: str = ""
+
+    @property
+    def name(self) -> str:
+        return f"{self.label} ({self.detail})" if self.detail else self.label
 
 
 @dataclass(frozen=True)

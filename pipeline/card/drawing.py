@@ -9,7 +9,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
-from matplotlib.transforms import Bbox
+from matplotlib.transforms import Bbox, IdentityTransform
 
 from pipeline.card import figures
 from pipeline.card.charts import Bars, Lines, Scatter
@@ -25,13 +25,13 @@ from pipeline.card.frame import (
     fitted,
     length_ticks,
     number_ticks,
-    power_ticks,
     renderer,
+    scale,
     titled,
     width,
     write,
 )
-from pipeline.card.lettering import DPI, label, spread
+from pipeline.card.lettering import DPI, font, label, spread, tied
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,6 +58,7 @@ _OTHERS = (
 _FEWEST, _MOST = (0x9C, 0xCB, 0xE8), (0x0B, 0x2F, 0x5C)
 """The colours of 2 and of 16 bits per weight."""
 
+_TIE = "#b4bcc4"
 _PLACES = np.array([1 << 16, 1 << 8, 1], np.uint32)
 _FAR_APART = 12
 """Times that the fastest is as fast as the slowest, from which on even steps would hide the slow ones."""
@@ -95,24 +96,34 @@ def _scatter(chart: Scatter) -> FigureCanvasAgg:
     canvas = titled(chart.title, chart.note, room)
     plane = axes(canvas, (0.8, 0.6), (WIDTH - EDGE, room - 0.3), (chart.x_axis, chart.y_axis))
     points = [one.points[0] for one in chart.series]
-    plane.set_xlim(*_padded([point.x for point in points], 0.14))
-    plane.set_ylim(*_padded([edge for point in points for edge in _edges(point)], 0.16))
-    byte_ticks(plane)
-    number_ticks(plane)
+    byte_ticks(plane, scale([point.x for point in points], 0.14, apart=3))
+    number_ticks(plane, scale(_edges(points), 0.16, apart=3))
     looks = _looks(chart.series)
     taken: list[Bbox] = []
     for one, point in zip(chart.series, points, strict=True):
         error = None if point.error is None else [[point.error], [point.error]]
         plane.errorbar(
-            point.x, point.y, error, linestyle="", elinewidth=1.3, capsize=3, zorder=3 + one.own, **looks[one.label]
+            point.x, point.y, error, linestyle="", elinewidth=1.3, capsize=3, zorder=3 + one.own, **looks[one.name]
         )
-        middle, low, high = plane.transData.transform([(point.x, y) for y in (point.y, *_edges(point))])
+        middle, low, high = plane.transData.transform([(point.x, y) for y in (point.y, *_edges([point]))])
         taken += [Bbox([middle - 9, middle + 9]), Bbox([low - 6, high + 6])]
     for one, point in zip(chart.series, points, strict=True):
-        said = f"{fitted(canvas, one.label, 2.2, bold=one.own)}\n{point.said}"
-        text = write(canvas, 0, 0, said, bold=one.own, color=_OWN if one.own else INK)
-        text.set(linespacing=1.25, zorder=5, bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1.0})
-        taken.append(label(plane, renderer(canvas), (point.x, point.y), text, taken))
+        said = f"{fitted(canvas, one.name, 2.2, bold=one.own)}\n{point.said}"
+        look: dict[str, Any] = {
+            "fontproperties": font(9, bold=one.own),
+            "color": _OWN if one.own else INK,
+            "linespacing": 1.25,
+        }
+        # Below the marks, which no label may hide, and above the lines across.
+        text = plane.text(0, 0, said, transform=IdentityTransform(), zorder=2.5, **look)
+        text.set_bbox({"facecolor": PAPER, "edgecolor": "none", "pad": 1.0})
+        box = label(plane, renderer(canvas), (point.x, point.y), text, taken)
+        taken.append(box)
+        x, y = plane.transData.transform((point.x, point.y))
+        if end := tied(box, x, y):
+            plane.add_artist(
+                Line2D([x, end[0]], [y, end[1]], transform=IdentityTransform(), color=_TIE, linewidth=1, zorder=2)
+            )
     return canvas
 
 
@@ -120,8 +131,10 @@ def _lines(chart: Lines) -> FigureCanvasAgg:
     room, above, below = 2.05, 0.62, 0.6
     canvas = titled(chart.title, chart.note, len(chart.panels) * (room + above + below))
     every = [one for panel in chart.panels for one in panel.series]
-    looks, names = _looks(every), {one.label: fitted(canvas, one.label, 2.6, bold=True) for one in every}
-    right = WIDTH - EDGE - max(width(canvas, name, bold=True) for name in names.values()) - 0.4
+    looks, names = _looks(every), {one.name: _stacked(canvas, one) for one in every}
+    right = (
+        WIDTH - EDGE - max(width(canvas, line, bold=True) for name in names.values() for line in name.split("\n")) - 0.4
+    )
     for index, panel in enumerate(reversed(chart.panels)):
         bottom = index * (room + above + below) + below
         plane = axes(canvas, (0.8, bottom), (right, bottom + room), (panel.x_axis, "Tokens per second"))
@@ -132,7 +145,7 @@ def _lines(chart: Lines) -> FigureCanvasAgg:
             thick = 2.4 if one.own else 1.3
             plane.errorbar(
                 xs, ys, errors if any(errors) else None, linewidth=thick, elinewidth=1.2, capsize=2.5,
-                zorder=3 + one.own, **looks[one.label],
+                zorder=3 + one.own, **looks[one.name],
             )  # fmt: skip
         _end_labels(canvas, plane, panel, looks, names)
     return canvas
@@ -141,18 +154,10 @@ def _lines(chart: Lines) -> FigureCanvasAgg:
 def _scales(canvas: FigureCanvasAgg, plane: Axes, panel: Panel) -> None:
     """Lengths by powers, since they are chosen so; speeds too where the fastest is many times the slowest."""
     points = [point for one in panel.series for point in one.points]
-    lengths, rates = sorted({point.x for point in points}), [point.y for point in points]
+    lengths = sorted({point.x for point in points})
     margin = (lengths[-1] / lengths[0]) ** 0.04 if len(lengths) > 1 else 2.0
-    plane.set_xscale("log")
-    plane.set_xlim(lengths[0] / margin, lengths[-1] * margin)
-    if max(rates) > _FAR_APART * min(rates):
-        plane.set_yscale("log", nonpositive="clip")
-        plane.set_ylim(min(rates) / 1.3, max(rates) * 1.3)
-        power_ticks(plane)
-    else:
-        low, high = _padded([edge for point in points for edge in _edges(point)], 0.08)
-        plane.set_ylim(0 if low < 0.3 * high else low, high)
-        number_ticks(plane)
+    plane.set(xscale="log", xlim=(lengths[0] / margin, lengths[-1] * margin))
+    number_ticks(plane, scale(_edges(points), 0.08, apart=_FAR_APART))
     length_ticks(canvas, plane, lengths)
 
 
@@ -163,15 +168,20 @@ def _end_labels(
     inches = canvas.figure.dpi_scale_trans
     ends = plane.transData.transform([(one.points[-1].x, one.points[-1].y) for one in panel.series]) / DPI
     box = plane.get_window_extent(renderer(canvas))
-    places = spread([float(y) for _, y in ends], 0.185, box.y0 / DPI, box.y1 / DPI)
+    gap = 0.34 if any(one.detail for one in panel.series) else 0.185
+    places = spread([float(y) for _, y in ends], gap, box.y0 / DPI, box.y1 / DPI)
     x = box.x1 / DPI + 0.2
     for one, (start, height), place in zip(panel.series, ends, places, strict=True):
         tie = Line2D([start, x], [height, place], transform=inches, color=FAINT, linewidth=1, zorder=-1)
-        mark = Line2D([x], [place], transform=inches, **{**looks[one.label], "markersize": 5.5})
+        mark = Line2D([x], [place], transform=inches, **{**looks[one.name], "markersize": 5.5})
         canvas.figure.add_artist(tie)
         canvas.figure.add_artist(mark)
-        text = write(canvas, x + 0.1, place, names[one.label], bold=one.own, color=_OWN if one.own else INK)
-        text.set_verticalalignment("center_baseline")
+        text = write(canvas, x + 0.1, place, names[one.name], bold=one.own, color=_OWN if one.own else INK)
+        text.set_verticalalignment("center" if "\n" in names[one.name] else "center_baseline")
+
+
+def _stacked(canvas: FigureCanvasAgg, series: Series) -> str:
+    return "\n".join(fitted(canvas, part, 2.6, bold=True) for part in (series.label, series.detail) if part)
 
 
 def _bars(chart: Bars) -> FigureCanvasAgg:
@@ -200,12 +210,12 @@ def _bars(chart: Bars) -> FigureCanvasAgg:
 
 
 def _looks(series: Sequence[Series]) -> dict[str, dict[str, Any]]:
-    """By label, what `errorbar` is told: the colour, the mark, and whether it is hollow."""
-    others = list(dict.fromkeys(one.label for one in series if not one.own))
+    """By name, what `errorbar` is told: the colour, the mark, and whether it is hollow."""
+    others = list(dict.fromkeys(one.name for one in series if not one.own))
     looks: dict[str, dict[str, Any]] = {}
     for one in series:
-        color, marker = (_OWN, "o") if one.own else _OTHERS[others.index(one.label) % len(_OTHERS)]
-        looks[one.label] = {
+        color, marker = (_OWN, "o") if one.own else _OTHERS[others.index(one.name) % len(_OTHERS)]
+        looks[one.name] = {
             "color": color,
             "marker": marker,
             "markersize": 8.0 if one.own else 6.5,
@@ -220,11 +230,7 @@ def _shade(bits: float) -> str:
     return "#" + "".join(f"{round(few + part * (many - few)):02x}" for few, many in zip(_FEWEST, _MOST, strict=True))
 
 
-def _edges(point: Point) -> tuple[float, float]:
-    return point.y - (point.error or 0.0), point.y + (point.error or 0.0)
-
-
-def _padded(values: Sequence[float], share: float) -> tuple[float, float]:
-    low, high = min(values), max(values)
-    pad = share * (high - low) or 0.05 * abs(high) or 1.0
-    return low - pad, high + pad
+def _edges(points: Sequence[Point]) -> list[float]:
+    """What errors reach to; down to a tenth of a figure, below which they say that it is not known at all."""
+    errors = [(point.y, point.error or 0.0) for point in points]
+    return [max(y - error, y / 10) for y, error in errors] + [y + error for y, error in errors]

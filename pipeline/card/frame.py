@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import textwrap
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, cast
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -30,6 +32,29 @@ INK, MUTED, FAINT, PAPER = "#1f2328", "#59636e", "#dfe3e8", "#ffffff"
 _NOTE = 108
 _NOTE_LINES = 2
 _LONGEST = 60
+
+
+@dataclass(frozen=True)
+class Scale:
+    """powers: equal steps are equal factors."""
+
+    low: float
+    high: float
+    powers: bool
+
+    @property
+    def name(self) -> str:
+        return "log" if self.powers else "linear"
+
+    def ticks(self, about: int) -> list[float]:
+        """Round numbers."""
+        if not self.powers:
+            found = MaxNLocator(about, steps=[1, 2, 5, 10]).tick_values(self.low, self.high)
+            return [float(tick) for tick in found if self.low <= tick <= self.high]
+        steps = (1,) if self.high > 1000 * self.low else (1, 2, 5)
+        powers = range(power_of(self.low), power_of(self.high) + 1)
+        ticks = [step * 10.0**power for power in powers for step in steps]
+        return [tick for tick in ticks if self.low <= tick <= self.high]
 
 
 def titled(title: str, note: str, height: float) -> FigureCanvasAgg:
@@ -101,32 +126,35 @@ def axes(
     return made
 
 
-def number_ticks(axes: Axes) -> None:
-    """Round numbers upwards, with as many decimals as tell them apart."""
-    low, high = axes.get_ylim()
-    ticks = [tick for tick in MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(low, high) if low <= tick <= high]
-    places = max(0, -math.floor(math.log10(ticks[1] - ticks[0]) + 1e-9)) if len(ticks) > 1 else 3
-    axes.set_yticks(ticks, [f"{tick:,.{places}f}" for tick in ticks], fontproperties=font(9))
+def scale(values: Sequence[float], pad: float, *, apart: float) -> Scale:
+    """What shows all values with room around them; in powers where the largest is `apart` times the smallest."""
+    low, high = min(values), max(values)
+    if low > 0 and high > apart * low:
+        margin = (high / low) ** pad
+        return Scale(low / margin, high * margin, powers=True)
+    margin = pad * (high - low) or 0.05 * abs(high) or 1.0
+    return Scale(low - margin, high + margin, powers=False)
 
 
-def power_ticks(axes: Axes) -> None:
-    """Upwards on an axis of powers."""
-    low, high = axes.get_ylim()
-    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)))
-    steps = (1,) if high / low > 1000 else (1, 2, 5)
-    ticks = [step * 10.0**power for power in powers for step in steps]
-    ticks = [tick for tick in ticks if low <= tick <= high]
-    axes.set_yticks(ticks, [f"{tick:,.{max(0, -power_of(tick))}f}" for tick in ticks], fontproperties=font(9))
+def number_ticks(axes: Axes, of: Scale) -> None:
+    """Upwards, with as many decimals as tell them apart."""
+    axes.set(yscale=of.name, ylim=(of.low, of.high))
+    ticks = of.ticks(5)
+    gap = min((high - low for low, high in pairwise(ticks)), default=0.001)
+    places = [max(0, -power_of(tick if of.powers else gap)) for tick in ticks]
+    said = [f"{tick:,.{few}f}" for tick, few in zip(ticks, places, strict=True)]
+    axes.set_yticks(ticks, said, fontproperties=font(9))
     axes.yaxis.set_minor_locator(NullLocator())
 
 
-def byte_ticks(axes: Axes) -> None:
-    """To the right, in round numbers of the unit that suits the largest."""
-    low, high = axes.get_xlim()
-    unit = 1000.0 ** max(0, power_of(high) // 3)
-    ticks = [tick * unit for tick in MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(low / unit, high / unit)]
-    ticks = [tick for tick in ticks if max(low, 0) <= tick <= high]
-    axes.set_xticks(ticks, [figures.byte_size(round(tick)) for tick in ticks], fontproperties=font(9))
+def byte_ticks(axes: Axes, of: Scale) -> None:
+    """To the right, in the unit that suits the largest."""
+    axes.set(xscale=of.name, xlim=(of.low, of.high))
+    unit = 1000 ** max(0, power_of(of.high) // 3)
+    name = figures.byte_size(unit).partition(" ")[2]
+    ticks = [tick * unit for tick in Scale(of.low / unit, of.high / unit, of.powers).ticks(6) if tick >= 0]
+    axes.set_xticks(ticks, [f"{tick / unit:,g} {name}" for tick in ticks], fontproperties=font(9))
+    axes.xaxis.set_minor_locator(NullLocator())
 
 
 def length_ticks(canvas: FigureCanvasAgg, axes: Axes, lengths: Sequence[float]) -> None:

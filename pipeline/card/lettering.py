@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,8 +24,10 @@ if TYPE_CHECKING:
 DPI = 150
 """Pixels of an inch."""
 
-_NEAR, _FAR = 8.0, 22.0
-"""Points between a mark and its label."""
+_DISTANCES = (8.0, 16.0, 28.0, 42.0, 60.0)
+"""Points between a mark and its label, the first ones tried first."""
+
+_BESIDE = 12.0
 
 
 def font(size: float, *, bold: bool = False) -> FontProperties:
@@ -61,16 +64,22 @@ def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list
 
 
 def label(axes: Axes, renderer: RendererBase, point: tuple[float, float], text: Text, taken: Sequence[Bbox]) -> Bbox:
-    """Move `text` beside a point, to the first place where it covers least of what is `taken`; its box in pixels."""
+    """Move `text` near a point, to the nearest place where it covers least of what is `taken`; its box in pixels."""
     x, y = axes.transData.transform(point)
     room = axes.get_window_extent(renderer)
     places = [
         (x + right * far * DPI / 72, y + up * far * DPI / 72, horizontal, vertical)
-        for far in (_NEAR, _FAR)
+        for far in _DISTANCES
         for right, up, horizontal, vertical in _SIDES
     ]
     best = min(places, key=lambda place: _covered(_put(text, place, renderer), taken, room))
     return _put(text, best, renderer)
+
+
+def tied(box: Bbox, x: float, y: float) -> tuple[float, float] | None:
+    """Where a line from a point ends at its label; None where the label lies beside it."""
+    end = min(max(x, box.x0), box.x1), min(max(y, box.y0), box.y1)
+    return end if math.dist(end, (x, y)) > _BESIDE * DPI / 72 else None
 
 
 _SIDES = (

@@ -11,6 +11,7 @@ from pipeline.card.escape import plain, visible
 from pipeline.card.models import OWN, models
 from pipeline.card.other_programs import alike
 from pipeline.card.speed import BACKENDS, Rate, apart, places
+from pipeline.evidence import HARNESS
 from pipeline.release.metrics import KL, PERPLEXITY, number
 
 if TYPE_CHECKING:
@@ -128,9 +129,8 @@ def _panel(found: Sequence[_Measured], kind: str, heading: str, axis: str) -> Pa
         one = model.measurement
         # Of two lines of one model, by what they differ; else its program, where that is not the first one's.
         words = apart(one, every) or (one.harness if one.harness != every[0].harness else "")
-        label = f"{model.label} ({visible(words, _LABEL)})" if words else model.label
         if points := tuple(_points(one, kind)):
-            series.append(Series(label, points, model.own, model.reported))
+            series.append(Series(model.label, points, model.own, model.reported, visible(words, _LABEL)))
     return Panel(heading, axis, tuple(series))
 
 
@@ -171,8 +171,8 @@ def _note(way: Sequence[Measurement], series: Sequence[Series], error: str) -> s
 
 def _how(measurement: Measurement) -> Iterator[str]:
     settings = measurement.settings
-    if measurement.imported:
-        yield " ".join(str(settings[key]) for key in ("harness", "build") if key in settings)
+    named = " ".join(str(settings[key]) for key in ("harness", "build") if key in settings)
+    yield named or f"measured by {HARNESS}"
     if isinstance(text := settings.get("text"), str):
         yield text
     if isinstance(windows := settings.get("windows"), int) and isinstance(window := settings.get("window"), int):

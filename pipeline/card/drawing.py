@@ -31,7 +31,7 @@ from pipeline.card.frame import (
     width,
     write,
 )
-from pipeline.card.lettering import DPI, font, label, spread, tied
+from pipeline.card.lettering import DPI, font, label, lettered, spread, tied
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,6 +60,9 @@ _FEWEST, _MOST = (0x9C, 0xCB, 0xE8), (0x0B, 0x2F, 0x5C)
 
 _TIE = "#b4bcc4"
 _PLACES = np.array([1 << 16, 1 << 8, 1], np.uint32)
+_ROOM = 2.6
+"""Inches for the names of lines."""
+
 _FAR_APART = 12
 """Times that the fastest is as fast as the slowest, from which on even steps would hide the slow ones."""
 
@@ -168,7 +171,7 @@ def _end_labels(
     inches = canvas.figure.dpi_scale_trans
     ends = plane.transData.transform([(one.points[-1].x, one.points[-1].y) for one in panel.series]) / DPI
     box = plane.get_window_extent(renderer(canvas))
-    gap = 0.34 if any(one.detail for one in panel.series) else 0.185
+    gap = 0.34 if any("\n" in names[one.name] for one in panel.series) else 0.185
     places = spread([float(y) for _, y in ends], gap, box.y0 / DPI, box.y1 / DPI)
     x = box.x1 / DPI + 0.2
     for one, (start, height), place in zip(panel.series, ends, places, strict=True):
@@ -181,7 +184,11 @@ def _end_labels(
 
 
 def _stacked(canvas: FigureCanvasAgg, series: Series) -> str:
-    return "\n".join(fitted(canvas, part, 2.6, bold=True) for part in (series.label, series.detail) if part)
+    """Its name, in two lines where it is too long for one."""
+    line = lettered(series.name)
+    if not series.detail or width(canvas, line, bold=True) <= _ROOM:
+        return fitted(canvas, line, _ROOM, bold=True)
+    return "\n".join(fitted(canvas, part, _ROOM, bold=True) for part in (series.label, series.detail) if part)
 
 
 def _bars(chart: Bars) -> FigureCanvasAgg:

@@ -48,7 +48,7 @@ def test_perplexity_stands_against_size_for_the_release_its_base_and_its_sibling
         ("MLX 6 bit", 120_000_000, "12.60 ± 0.40"),
     ]
     assert [one.own for one in chart.series] == [True, False, False, False]
-    assert chart.note == "16 windows of 512 tokens, on the CPU; ± one standard error"
+    assert chart.note == "measured by pipeline, 16 windows of 512 tokens, on the CPU; ± one standard error"
 
 
 def test_a_release_without_a_label_is_this_model(beside):
@@ -104,7 +104,7 @@ def test_speed_has_a_line_for_each_model_and_names_other_programs(demo, beside):
     inputs = beside(sibling("3 bit", None, replace(theirs, subject="quantized")))
     chart = plotted.speed(replace(inputs, evidence=Evidence((gguf, own))))
     reading, generating = chart.panels
-    assert [(one.label, [point.x for point in one.points]) for one in reading.series] == [
+    assert [(one.name, [point.x for point in one.points]) for one in reading.series] == [
         ("Ours (this model)", [1000, 5000]),
         ("MLX 3 bit", [1000]),
         ("Q4_K_M.gguf (llama-bench)", [512]),
@@ -119,8 +119,7 @@ def test_two_lines_of_one_model_say_by_what_they_differ(demo, beside):
     inputs = replace(
         beside(), evidence=Evidence((demo.gguf(prompt=rows), demo.gguf(prompt=rows, settings={"n_ubatch": 9})))
     )
-    labels = [one.label for one in plotted.speed(inputs).panels[0].series]
-    assert [label.rpartition(" (")[2] for label in labels] == ["n_ubatch 512)", "n_ubatch 9)"]
+    assert [one.detail for one in plotted.speed(inputs).panels[0].series] == ["n_ubatch 512", "n_ubatch 9"]
 
 
 def test_one_speed_is_no_comparison_and_a_speed_of_nothing_is_none(demo, beside):

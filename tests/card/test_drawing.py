@@ -107,6 +107,7 @@ def test_hostile_labels_are_letters_like_any_others(kind):
     """No warning, no mathematics, no picture of another size: of a long name there is as much as there is room for."""
     texts = [
         r"$\frac{1}{0}$ and $ and \mathbf{",
+        r"$\nonsense{$",
         "one\ntwo\r\nthree\x00\x1b[31m",
         "x" * 100_000,
         "W" * 60,

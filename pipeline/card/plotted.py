@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pipeline.manifest import Json
 
 _MODELS = 10
+_NAMED = 3
 _BARS = 12
 _SMALL = 0.005
 """The share of all bytes below which classes are one bar together."""
@@ -56,18 +57,17 @@ def quality(inputs: Inputs, measure: str) -> Scatter | None:
 
     Figures of two ways of measuring never share a chart: it shows the way in which most models were measured.
     """
-    sized = [model for model in _measured(inputs, measure) if _size_and_figure(model, measure)]
-    ways = [[model for model in sized if alike(own.measurement, model.measurement)] for own in sized if own.own]
-    way = max(ways, key=len, default=[])[:_MODELS]
-    if len(way) < 2:
+    known = _measured(inputs, measure)
+    ways = [[model for model in known if alike(own.measurement, model.measurement)] for own in known if own.own]
+    way = max(ways, key=len, default=[])
+    points = [(model, point) for model in way if (point := _size_and_figure(model, measure))][:_MODELS]
+    if len(points) < 2 or not any(model.own for model, _ in points):
         return None
-    series = tuple(
-        Series(model.label, (point,), model.own, model.reported)
-        for model in way
-        if (point := _size_and_figure(model, measure))
-    )
+    series = tuple(Series(model.label, (point,), model.own, model.reported) for model, point in points)
     heading, axis = _AXES[measure]
     note = _note([model.measurement for model in way], series, "error")
+    if sizeless := [model.label for model in way if not model.bytes]:
+        note += f"; not shown, as its size is not known: {', '.join(sizeless[:_NAMED])}"
     return Scatter(f"{heading} by size", note, "Size of the weights", axis, series)
 
 

@@ -55,6 +55,13 @@ def test_a_release_without_a_label_is_this_model(beside):
     assert shown(plotted.quality(beside(base=1, label=None), "perplexity"))[0][0] == "this model"
 
 
+def test_a_model_that_cannot_be_placed_is_named(demo, beside):
+    unknown = sibling("x", None, demo.perplexity("quantized", 15.2, 0.5))
+    chart = plotted.quality(beside(unknown, base=269_000_000), "perplexity")
+    assert len(chart.series) == 2
+    assert chart.note.endswith("; not shown, as its size is not known: MLX x")
+
+
 def test_a_comparison_needs_two_models_of_known_size(demo, beside):
     assert plotted.quality(beside(), "perplexity") is None
     assert plotted.quality(beside(sibling("x", None, demo.perplexity("quantized", 15.2, 0.5))), "perplexity") is None

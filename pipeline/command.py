@@ -21,6 +21,7 @@ from pipeline.release.load import load_release
 from pipeline.release.written import parse_size, parse_tokens
 from pipeline.stages import measuring, quantize, render, text, upload, validate
 from pipeline.stages.fit import check_fit
+from pipeline.stages.front_matter import check_front_matter
 from pipeline.stages.happened import check_against, side
 from pipeline.stages.job import Folders, Job, open_job
 from pipeline.stages.sizes import sizes
@@ -52,6 +53,7 @@ def release(name: str, workspace: Path | None, *, until: str | None, every: bool
     progress = console.Progress()
     with _opened(name, workspace, writable=True, told=progress.remark) as job, job.workspace.locked():
         _check_fit(job)
+        _check_front_matter(job)
         _check_against(job, until)
         text.check(job)
         planned = plan(stages.tasks(job, until), job.workspace)
@@ -74,6 +76,7 @@ def show_plan(name: str, workspace: Path | None, *, until: str | None = None, ev
     with _opened(name, workspace, writable=False) as job:
         console.show_plan(plan(stages.tasks(job, until), job.workspace), every=every)
         _check_fit(job)
+        _check_front_matter(job)
         _check_against(job, until)
     return 0
 
@@ -96,6 +99,7 @@ def show_sizes(
             console.show_plan(plan(stages.tasks(job), job.workspace), every=every)
             console.show_sizes(made)
         _check_fit(job)
+        _check_front_matter(job)
         _check_against(job, None)
     return 0
 
@@ -170,6 +174,11 @@ def _folders(workspace: Path | None) -> Folders:
 
 def _check_fit(job: Job) -> None:
     check_fit(job.layout, job.assignment.modules, job.release.fit, release_file(job.name))
+
+
+def _check_front_matter(job: Job) -> None:
+    for remark in check_front_matter(job):
+        console.show_note(remark)
 
 
 def _check_against(job: Job, until: str | None) -> None:

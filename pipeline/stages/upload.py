@@ -76,9 +76,13 @@ def _commit(job: Job, blobs: tuple[str, ...]) -> Task:
     target, tag = _target(job), job.release.target.tag
 
     def run(step: Step) -> Mapping[str, Json]:
+        from pipeline.card.lint import check_card
+
         uploads = _uploads(job, step)
         wanted = Manifest(tuple(upload.file for upload in uploads))
-        job.hub.validate_card(step.path(render.CARD).read_text())
+        card = step.path(render.CARD).read_text()
+        check_card(job.name, card, {file.path for file in wanted})
+        job.hub.validate_card(card)
         commit = _publish(job, uploads, wanted)
         if job.hub.tags(target).get(tag) != commit:
             job.hub.tag(target, tag, commit)

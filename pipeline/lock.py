@@ -21,7 +21,7 @@ _TASK = "text-generation"
 class LockedBase:
     """digest: of the manifest of the base's files at that commit.
 
-    bytes: of its weights; card: what its own card says; None where not known.
+    card: what its own card says; bytes: of its weights; None where not known.
     """
 
     repo: str
@@ -124,13 +124,13 @@ class Lock:
         for key in ("made", "waived", "memory"):  # a lock without them is as one that is older than they are
             if not fields[key]:
                 del fields[key]
-        if fields["base"]["bytes"] is None:
-            del fields["base"]["bytes"]
         if self.pipeline_tag == _TASK:
             del fields["pipeline_tag"]
         del fields["base"]["card"]
         if self.base.card:
             fields["base"]["card"] = self.base.card.to_json()
+        if fields["base"]["bytes"] is None:
+            del fields["base"]["bytes"]
         return dump({**fields, "schema": SCHEMA, "model": self.model.to_json(), "tools": dict(self.tools)})
 
     @classmethod

@@ -59,7 +59,7 @@ def planned_lock(job: Planned) -> Lock:
     weights = sum(job.base.files[path].size for path in weight_files(job.base.files))
     return Lock(
         base=LockedBase(
-            job.base.repo, job.base.revision, job.base.files.digest, _facts(job.base.card), bytes=weights or None
+            job.base.repo, job.base.revision, job.base.files.digest, _facts(job.base.card), weights or None
         ),
         recipe=LockedRecipe(
             job.recipe.name, job.recipe.version, job.recipe.digest, str(job.recipe.otherwise or "error")

@@ -61,6 +61,9 @@ class TensorClass:
     bytes: int
     rules: Sequence[int] = ()
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rules", tuple(self.rules))  # JSON has lists only
+
 
 @dataclass(frozen=True)
 class LockedTarget:

@@ -41,7 +41,10 @@ def license_of(inputs: Inputs) -> License:
     if stated:
         return License(OTHER, stated.name or "", stated.link or _license_file(files))
     if card is None or not card.license:
-        raise UsageError(f"nobody states the license of {inputs.name}: {_missing(inputs, card)}", hint=_hint(inputs))
+        reads = "" if card else " Or run `pipeline release`, which reads the card when it begins."
+        raise UsageError(
+            f"nobody states the license of {inputs.name}: {_missing(inputs, card)}", hint=_hint(inputs) + reads
+        )
     if card.license != OTHER:
         return License(card.license)
     if not card.license_name:
@@ -54,7 +57,7 @@ def license_of(inputs: Inputs) -> License:
 def _missing(inputs: Inputs, card: BaseCard | None) -> str:
     repo = inputs.release.base.repo
     if card is None:
-        return f"{release_file(inputs.name)} has no `license`, and what the card of {repo} says is not known"
+        return f"{release_file(inputs.name)} has no `license`, and what the card of {repo} says is not known yet"
     return f"{release_file(inputs.name)} has no `license`, and neither has the card of {repo} at that commit"
 
 

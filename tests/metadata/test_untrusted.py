@@ -50,6 +50,7 @@ def test_a_card_without_front_matter_says_nothing(text):
         ("language: !!python/object/apply:os.system [id]", "`language` is neither a text nor a list of texts"),
         ("language: !!str en", "`language` is neither a text nor a list of texts"),
         ("a: &a en\nlanguage: *a", "`language` is neither a text nor a list of texts"),
+        ("language: &a en", "`language` is neither a text nor a list of texts"),
         ("language: &a [en]", "`language` is neither a text nor a list of texts"),
         ("language: [en, *a]\na: &a zh", "`language` is neither a text nor a list of texts"),
         ("language: en\nlanguage: zh", "`language` stands twice"),
@@ -98,6 +99,17 @@ def test_a_flood_ends_in_one_sentence_at_most(block):
     said, why = texts(card(block), KEYS)
     assert said == {}
     assert len(why) <= 1
+
+
+@pytest.mark.parametrize(
+    ("block", "why"),
+    [
+        (f"a: [{'x,' * 25_000}]", "its front matter has too many values"),
+        (f"a: {'[' * 40}{']' * 40}", "its front matter is nested too deeply"),
+    ],
+)
+def test_what_is_well_formed_may_still_be_too_much(block, why):
+    assert texts(card(f"license: mit\n{block}"), KEYS) == ({}, (why,))
 
 
 def test_an_alias_bomb_is_never_expanded():

@@ -24,9 +24,9 @@ def server(tmp_path):
         yield server
 
 
-def shard(tmp_path):
+def shard(tmp_path, size=3_000_000):
     path = tmp_path / "model.safetensors"
-    path.write_bytes(os.urandom(3_000_000))
+    path.write_bytes(os.urandom(size))
     return Upload(path, describe(path, path.name))
 
 
@@ -40,7 +40,7 @@ def test_it_can_be_ended(server, tmp_path):
     def stop(_):
         raise Interrupted("stopped")
 
-    upload = shard(tmp_path)
+    upload = shard(tmp_path, 60_000_000)  # more than lies in buffers when the first bytes are told of
     with pytest.raises(Interrupted):
         lfs_process.upload(server.endpoint, "token", MODEL, upload, stop)
     assert server.store.large_size(upload.file.sha256) is None

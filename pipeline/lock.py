@@ -84,7 +84,10 @@ class LockedWaiver:
 
 @dataclass(frozen=True)
 class Lock:
-    """model: every file of the result; bytes: of its tensors, scales and biases included; tools: name to version."""
+    """model: every file of the result; bytes: of its tensors, scales and biases included; tools: name to version.
+
+    made: the day (UTC) on which the last weights were written, such as 2026-01-31; "" where that is not known.
+    """
 
     base: LockedBase
     recipe: LockedRecipe
@@ -96,12 +99,13 @@ class Lock:
     rules: tuple[LockedRule, ...]
     tools: Mapping[str, str]
     target: LockedTarget
+    made: str = ""
     waived: tuple[LockedWaiver, ...] = ()
     memory: tuple[ContextMemory, ...] = ()
 
     def to_json(self) -> str:
         fields = asdict(self)
-        for key in ("waived", "memory"):  # a lock without them is as one that is older than they are
+        for key in ("made", "waived", "memory"):  # a lock without them is as one that is older than they are
             if not fields[key]:
                 del fields[key]
         return dump({**fields, "schema": SCHEMA, "model": self.model.to_json(), "tools": dict(self.tools)})
@@ -128,6 +132,7 @@ class Lock:
                 rules=each(LockedRule, row, "rules"),
                 tools=row["tools"],
                 target=built(LockedTarget, row["target"], "`target`"),
+                made=str(row.get("made", "")),
                 waived=each(LockedWaiver, row, "waived"),
                 memory=each(ContextMemory, row, "memory"),
             )

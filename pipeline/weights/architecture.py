@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, Protocol, TypedDict, cast
 
 import mlx.core as mx
 from mlx.utils import tree_flatten
-from mlx_lm.utils import _get_classes
 
 from pipeline.errors import BaseModelError
 from pipeline.release.recipe import FORMATS, Module, Precision, Unquantized
 from pipeline.weights.config import cast_dtype
+from pipeline.weights.mlx_lm_models import model_classes
 from pipeline.weights.packed import check_packing
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def build_model(config: Mapping[str, Json]) -> Model:
     if "model_type" not in config:
         raise BaseModelError("config.json names no model_type", hint="mlx-lm finds the architecture by it.")
     try:
-        model_class, arguments_class = _get_classes(dict(config))
+        model_class, arguments_class = model_classes(config)
         model: Model = model_class(arguments_class.from_dict(copy.deepcopy(dict(config))))
     except (ValueError, TypeError, KeyError) as error:
         raise BaseModelError(

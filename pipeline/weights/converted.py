@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import mlx.core as mx
 from mlx.nn.layers.quantized import quantize
-from mlx_lm.utils import compute_bits_per_weight, get_total_parameters
+from mlx.utils import tree_flatten
 
 from pipeline.errors import BaseModelError
 from pipeline.release.recipe import Precision, Unquantized
@@ -33,9 +33,8 @@ Kind: TypeAlias = "tuple[str, Shape]"
 """The dtype, in the words of safetensors, and the shape of a tensor."""
 
 # Typed names for what mlx leaves untyped.
+_flatten = cast("Callable[..., list[tuple[str, Any]]]", tree_flatten)
 _quantize_layers: Callable[..., None] = quantize
-_total_parameters: Callable[[Model], int] = get_total_parameters
-_bits_per_weight: Callable[[Model], float] = compute_bits_per_weight
 
 
 @dataclass(frozen=True)
@@ -67,14 +66,15 @@ def convert(base: BaseModel, decisions: Mapping[str, Decision]) -> Converted:
     _cast(model, base, decisions)
     parameters = _kinds(model)
     _check_plain(parameters, decisions)
+    count = _count(model)
     quantization = _quantize(model, decisions, parameters)
     return Converted(
         origins=made,
         parameters=parameters,
         tensors=_kinds(model),
         quantization=quantization,
-        total_parameters=_total_parameters(model),
-        bits_per_weight=_bits_per_weight(model),
+        total_parameters=count,
+        bits_per_weight=_nbytes(model) * 8 / count,
         cache=measure_cache(model),
         keeps_vision="vision_tower" in getattr(model, "model", {}),
     )
@@ -82,6 +82,17 @@ def convert(base: BaseModel, decisions: Mapping[str, Decision]) -> Converted:
 
 def _kinds(model: Model) -> dict[str, Kind]:
     return {name: (SAFETENSORS[array.dtype], tuple(array.shape)) for name, array in parameters_of(model).items()}
+
+
+def _count(model: Model) -> int:
+    """Of the unquantized model, as `mlx_lm.utils.get_total_parameters` counts: what modules without others hold."""
+    leaves = _flatten(model.leaf_modules(), is_leaf=lambda value: hasattr(value, "leaf_modules"))
+    return sum(array.size for _, leaf in leaves for _, array in _flatten(leaf.parameters()))
+
+
+def _nbytes(model: Model) -> int:
+    """As `mlx_lm.utils.compute_bits_per_weight` adds up: with arrays that are no parameters, such as frequencies."""
+    return sum(array.nbytes for _, array in _flatten(model) if isinstance(array, mx.array))
 
 
 def _load(model: Model, base: BaseModel, made: Mapping[str, Origin]) -> None:

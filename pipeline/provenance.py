@@ -53,7 +53,7 @@ def committed_files(root: Path, revision: str, folder: str) -> tuple[str, dict[s
 
     None where there is no such commit, or no git. Paths are relative to `folder`; links and large files are left out.
     """
-    from git import BadName, GitCommandError, InvalidGitRepositoryError, Repo
+    from git import BadName, Blob, GitCommandError, InvalidGitRepositoryError, Repo
 
     # A revision is never taken for an option, and a path or a range is none.
     if not _REVISION.fullmatch(revision):
@@ -70,7 +70,7 @@ def committed_files(root: Path, revision: str, folder: str) -> tuple[str, dict[s
             found = {
                 str(blob.path)[len(str(tree.path)) + 1 :]: blob.data_stream.read()
                 for blob in tree.traverse()
-                if blob.type == "blob" and blob.mode in _ORDINARY and blob.size <= _LARGEST
+                if isinstance(blob, Blob) and blob.mode in _ORDINARY and blob.size <= _LARGEST
             }
             return commit.hexsha, found
     except (InvalidGitRepositoryError, GitCommandError, BadName, ValueError):

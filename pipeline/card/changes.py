@@ -79,7 +79,7 @@ class Diff:
     @property
     def counts(self) -> dict[Verdict, int]:
         """How many changes have each verdict, worst first; those that none has are left out."""
-        found = Counter(change.verdict for change in (*self.changes, *self.words))
+        found = Counter(change.verdict for change in self.changes) + Counter(words.verdict for words in self.words)
         return {verdict: found[verdict] for verdict in ORDER if found[verdict]}
 
     def to_json(self) -> dict[str, Json]:

@@ -45,8 +45,8 @@ def diff(name: str, old: Snapshot, new: Snapshot, card_of: CardOf | None = None)
     found = EvidenceChanges((), (), ())
     if old.evidence is not None and new.evidence is not None:
         found = evidence_changes(old.evidence, new.evidence)
-    elif old.evidence or new.evidence:
-        remarks.append(f"{(new if old.evidence else old).label} holds no evidence: figures are not compared")
+    elif old.evidence is not None or new.evidence is not None:
+        remarks.append(f"no evidence in {(old if old.evidence is None else new).label}: figures are not compared")
     sizes: tuple[Change, ...] = ()
     facts: tuple[Change, ...] = ()
     reasons: tuple[Words, ...] = ()
@@ -55,17 +55,17 @@ def diff(name: str, old: Snapshot, new: Snapshot, card_of: CardOf | None = None)
         facts = tuple(fact_changes(old.lock, new.lock))
         reasons = tuple(reason_changes(old.lock, new.lock))
     elif old.lock or new.lock:
-        remarks.append(f"{(new if old.lock else old).label} holds no lock: sizes and the recipe are not compared")
+        remarks.append(f"no lock in {(new if old.lock else old).label}: sizes and the recipe are not compared")
     fields: tuple[Change, ...] = ()
     words: tuple[Words, ...] = ()
     unified = ""
     if old.card is None or new.card is None:
         if old.card or new.card:
-            remarks.append(f"{(new if old.card else old).label} holds no card: words are not compared")
+            remarks.append(f"no card in {(new if old.card else old).label}: words are not compared")
     else:
         unified = differs(old.card, new.card, (old.label, new.label))
         fields, words = _of_cards(old, new, card_of)
-    result = Diff(
+    return Diff(
         name,
         old.label,
         new.label,
@@ -78,7 +78,6 @@ def diff(name: str, old: Snapshot, new: Snapshot, card_of: CardOf | None = None)
         unified=unified,
         remarks=tuple(remarks),
     )
-    return result
 
 
 def _of_cards(old: Snapshot, new: Snapshot, card_of: CardOf | None) -> tuple[tuple[Change, ...], tuple[Words, ...]]:
@@ -87,17 +86,13 @@ def _of_cards(old: Snapshot, new: Snapshot, card_of: CardOf | None) -> tuple[tup
     evidence, locks = old.evidence, (old.lock or new.lock, new.lock)
     steady = _steady(card_of, evidence, new.lock)
     fields = steady[0] if steady else after
-    changes = (
-        Change(path, presence(one, two), one, two) for path, (one, two) in differing(before, fields).items()
-    )
+    changes = (Change(path, presence(one, two), one, two) for path, (one, two) in differing(before, fields).items())
     steady = _steady(card_of, evidence, locks[0])
     words = card_words(body, steady[1]) if steady else card_words(_wordy(body), _wordy(other))
     return tuple(changes), words
 
 
-def _steady(
-    card_of: CardOf | None, evidence: Evidence | None, lock: Lock | None
-) -> tuple[dict[str, Json], str] | None:
+def _steady(card_of: CardOf | None, evidence: Evidence | None, lock: Lock | None) -> tuple[dict[str, Json], str] | None:
     """The new card with the old figures; None where it cannot be made."""
     if card_of is None or evidence is None or lock is None:
         return None

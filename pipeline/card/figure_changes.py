@@ -35,7 +35,7 @@ _FIGURES: Mapping[str, frozenset[str]] = {
 }
 _SPEEDS = frozenset({"tokens", "tokens_per_second", "deviation", "peak_memory"})
 # By which of its values a row of a measurement is known from one evidence to the next.
-_KEYS = ("tokens", "prompt", "conversation")
+_KEYS = ("prompt", "conversation", "tokens")
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def _by_one_program(before: Measurement, after: Measurement) -> bool:
 
 
 def _of_one_model(before: Measurement, after: Measurement) -> bool:
-    return True
+    return (before.measure, before.subject) == (after.measure, after.subject)
 
 
 def _name(measurement: Measurement, figure: str = "") -> str:
@@ -122,16 +122,12 @@ def _figures(before: Measurement | None, after: Measurement | None) -> Iterator[
     alike = bool(before and after and _may_be_compared(before, after))
     for name, figure in {**old, **new}.items():
         one, other = old.get(name), new.get(name)
-        row = Change(
-            _name(known, name),
-            "changed",
-            one and one.value,
-            other and other.value,
-            figure.metric.unit,
-            one and one.error,
-            other and other.error,
-            relative=relative(one and one.value, other and other.value) if figure.metric.unit != "problems" else None,
+        (value, error), (other_value, other_error) = (
+            (side.value, side.error) if side else (None, None) for side in (one, other)
         )
+        unit = figure.metric.unit
+        ratio = None if unit == "problems" else relative(value, other_value)
+        row = Change(_name(known, name), "changed", value, other_value, unit, error, other_error, ratio)
         if one is None or other is None:
             yield replace(row, verdict=presence(row.old, row.new))
         elif (one.value, one.error) != (other.value, other.error):

@@ -25,12 +25,14 @@ _TEXT = 1500
 _HEAD = ("", "What", "Old", "New", "Change")
 _ALIGN = "|:--|:--|--:|--:|:--|"
 _BOLD = {"REMOVED", "worse"}
+_LINE = 2000
 _CLOSE = "\n</details>\n"
 # Room for the sentences that say what was left out, and for headings.
 _SPARE = 1500
+_SHOWN = re.compile(r"[^ \t]+")
 _INVISIBLE_SPACE = "\N{ZERO WIDTH SPACE}"
-# What GitHub makes a link of, telling whoever it names: @somebody, #123, GH-123, and commits.
-_CALLS = re.compile(r"@(?=[\w-])|(?<=\w)@|#(?=\d)|\b(?i:gh)-(?=\d)|\b[0-9a-f]{7}(?=[0-9a-f]*\b)")
+# What GitHub makes a link of, telling whoever it names: @somebody, #123, GH-123.
+_CALLS = re.compile(r"@(?=\w)|#(?=\d)|\bgh-(?=\d)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,8 @@ def comment(diff: Diff) -> str:
     top = [marker(diff.name), f"### {_safe(wording.headline(diff))}", f"From {_safe(diff.old)} to {_safe(diff.new)}."]
     top += [_safe(remark, _CELL) for remark in wording.remarks(diff)[:10]]
     head = "\n\n".join(top) + "\n"
-    pieces = [_Piece(section, line.verdict, _row(line)) for section, lines in wording.tables(diff).items() for line in lines]
+    tables = wording.tables(diff).items()
+    pieces = [_Piece(section, line.verdict, _row(line)) for section, lines in tables for line in lines]
     pieces += [_Piece("Words", words.verdict, _words(words)) for words in diff.words]
     kept = _fitting(pieces, LIMIT - _size(head) - _SPARE)
     body = head + "".join(_section(name, pieces, kept) for name in dict.fromkeys(piece.section for piece in pieces))
@@ -111,7 +114,7 @@ def _unified(unified: str, room: int) -> str:
         return "\nThe unified diff of the card is left out: a comment holds no more.\n" if room + 200 > 0 else ""
     lines, shown = unified.rstrip("\n").split("\n"), []
     for line in lines:
-        text = "".join(character if character == "\t" else visible(character) or " " for character in line[:2000])
+        text = _SHOWN.sub(lambda found: visible(found.group()), line[:_LINE])
         room -= _size(text) + 1
         if room < 0:
             break
@@ -122,11 +125,7 @@ def _unified(unified: str, room: int) -> str:
 
 def _safe(text: str, limit: int = _TEXT) -> str:
     """Anybody's text on one line, to be read only: no markup, no link, no mention."""
-    return _CALLS.sub(lambda found: _broken(found.group()), plain(visible(text, limit)))
-
-
-def _broken(call: str) -> str:
-    return f"{call[0]}{_INVISIBLE_SPACE}{call[1:]}" if len(call) > 1 else f"{call}{_INVISIBLE_SPACE}"
+    return _CALLS.sub(rf"\g<0>{_INVISIBLE_SPACE}", plain(visible(text, limit)))
 
 
 def _size(text: str) -> int:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from pipeline.lock import Lock
-    from pipeline.manifest import Json, Manifest
+    from pipeline.manifest import File, Json, Manifest
 
 # Told of elsewhere here, or repeated by what is; and the commits, which are others in every run.
 _TOLD = {"schema", "bytes", "bits_per_weight", "classes", "memory", "rules", "recipe", "model", "waived", "inputs"}
@@ -78,7 +78,9 @@ def _facts(lock: Lock) -> dict[str, Json]:
     facts: dict[str, Json] = {"recipe": f"{recipe.name}, version {recipe.version}, {recipe.digest[:12]}"}
     facts["recipe, otherwise"] = recipe.otherwise
     for rule in lock.rules:
-        facts[_rule(rule.match, rule.layers)] = f"{rule.precision}, {rule.modules:,} modules"
+        facts[_rule(rule.match, rule.layers)] = (
+            f"{rule.precision}, {rule.modules:,} {'module' if rule.modules == 1 else 'modules'}"
+        )
     for waiver in lock.waived:
         facts[_waiver(waiver.threshold)] = f"asked {waiver.asked}, measured {waiver.measured}"
     others = leaves({key: value for key, value in written.items() if key not in _TOLD})
@@ -104,13 +106,18 @@ def _files(old: Manifest, new: Manifest) -> Iterator[Change]:
     for path in sorted({**before, **after}):
         one, other = before.get(path), after.get(path)
         if one is None or other is None or not one.same_content(other):
-            digests = one and (one.sha256 or one.git_sha1), other and (other.sha256 or other.git_sha1)
-            yield Change(f"file {path}", presence(*digests), *digests)
-    weights = [[file for file in manifest if _is_weights(file.path)] for manifest in (old, new)]
-    others = [file for file in new - old if _is_weights(file.path)]
-    if others or len(weights[0]) != len(weights[1]):
-        counts = [f"{len(files)} {'file' if len(files) == 1 else 'files'}" for files in weights]
-        yield Change("weight files", "changed", *counts, note=f"{len(others)} with other bytes")
+            digest, another = (_digest(file) for file in (one, other))
+            if digest or another:
+                yield Change(f"file {path}", presence(digest, another), digest, another)
+    counts, others = (sum(_is_weights(file.path) for file in files) for files in (old, new)), new - old
+    count, another_count = counts
+    if altered := sum(_is_weights(file.path) and bool(file.sha256) for file in others):
+        yield Change("weight files", "changed", count, another_count, note=f"{altered} with other bytes")
+
+
+def _digest(file: File | None) -> str | None:
+    """None where it is not known, as in a plan."""
+    return (file and (file.sha256 or file.git_sha1)) or None
 
 
 def _is_weights(path: str) -> bool:

@@ -1,4 +1,4 @@
-"""A release as it was, or is, at one place: its card, its figures and its lock, each as far as that place holds them."""
+"""A release as one place holds it: its card, its figures and its lock, each as far as they are there."""
 
 from __future__ import annotations
 
@@ -47,10 +47,12 @@ def read(label: str, files: Mapping[str, bytes], *, whole: bool) -> Snapshot:
             remarks.append(str(error))
             return None
 
-    parts = [parsed(name, Evidence.from_json) for name in (EVIDENCE, IMPORTED)]
+    # As for the card itself: what was measured counts only with the lock of that run.
+    told = [IMPORTED] if whole and LOCK not in texts else [EVIDENCE, IMPORTED]
+    parts = [parsed(name, Evidence.from_json) for name in told]
     measurements = [found.measurements for found in parts if found]
     evidence = Evidence().merged(one for several in measurements for one in several) if measurements else None
-    if evidence is None and whole and not texts.keys() & {EVIDENCE, IMPORTED}:
+    if evidence is None and whole and not texts.keys() & set(told):
         evidence = Evidence()
     return Snapshot(
         label,

@@ -80,7 +80,7 @@ def _text(value: Json, error: float | None, unit: str) -> str:
     if value is None:
         return NOTHING
     if isinstance(value, bool) or not isinstance(value, int | float) or unit == "text":
-        return _HEX.sub(lambda found: found.group()[:_SHORT], _plain(value))
+        return _HEX.sub(lambda found: found.group()[:_SHORT], plain(value))
     match unit:
         case "bytes":
             return figures.byte_size(round(value))
@@ -88,21 +88,25 @@ def _text(value: Json, error: float | None, unit: str) -> str:
             return "passed" if not value else "1 problem" if value == 1 else f"{value:.0f} problems"
         case "share":
             return figures.share(value, error or None)
+    if not error:
+        # What was reported without an error is shown as it was reported.
+        return f"{value:.6g}"
     return figures.with_error(value, error or None)
 
 
 def _whole(value: Json, error: float | None, unit: str) -> str:
     """Every digit."""
     if value is None or isinstance(value, bool) or not isinstance(value, int | float):
-        return NOTHING if value is None else _plain(value)
+        return NOTHING if value is None else plain(value)
     scale, sign = (100, " %") if unit == "share" else (1, " bytes" if unit == "bytes" else "")
     numbers = [value, *([error] if error else [])]
     return " ± ".join(f"{number * scale:.10g}" for number in numbers) + sign
 
 
-def _plain(value: Json) -> str:
+def plain(value: Json) -> str:
+    """A value of front matter, of a lock or of a setting, as it is written."""
     if isinstance(value, str):
         return value or "empty"
     if isinstance(value, list) and not any(isinstance(one, list | dict) for one in value):
-        return ", ".join(_plain(one) for one in value) or "none"
+        return ", ".join(plain(one) for one in value) or "none"
     return json.dumps(value, ensure_ascii=False)

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import provenance
 from pipeline.card import snapshot
 from pipeline.card.snapshot import CARD, EVIDENCE, IMPORTED, LOCK, Snapshot
-from pipeline.errors import UsageError
+from pipeline.errors import PipelineError, UsageError
 from pipeline.hub.connect import connect
 from pipeline.hub.protocol import Repository
-from pipeline.manifest import check_relative
+from pipeline.manifest import check_relative, write_atomically
 from pipeline.release.find import release_names
+from pipeline.release.load import load_release
+from pipeline.stages.card_inputs import planned_lock
+from pipeline.stages.job import Folders, open_planned
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
+    from pipeline.lock import Lock
     from pipeline.release.load import Asked
-    from pipeline.stages.job import Folders
 
 PUBLISHED = "published"
 _FILES = (CARD, EVIDENCE, IMPORTED, LOCK)
@@ -38,7 +42,7 @@ def before(asked: Asked, folders: Folders, against: str) -> Snapshot:
     Raises: UsageError that lists what is possible where `against` is nothing of that, or more than one thing.
     """
     if not against:
-        return committed(asked.name, folders, "HEAD") or on_disk(folders.release(asked.name), f"releases/{asked.name}")
+        return committed(asked.name, folders, "HEAD") or _of_release(asked.name, folders)
     if against == PUBLISHED:
         return published(asked, folders)
     meant: dict[str, Snapshot] = {}
@@ -48,7 +52,7 @@ def before(asked: Asked, folders: Folders, against: str) -> Snapshot:
     if against in release_names(folders.root) and against != asked.name:
         folder = folders.release(against)
         if not (path.exists() and path.samefile(folder)):
-            meant["a release"] = on_disk(folder, f"releases/{against}")
+            meant["a release"] = _of_release(against, folders)
     if found := committed(asked.name, folders, against):
         meant["a git revision"] = found
     if len(meant) == 1:
@@ -66,7 +70,8 @@ def before(asked: Asked, folders: Folders, against: str) -> Snapshot:
 def on_disk(folder: Path, label: str) -> Snapshot:
     """What a folder of a release holds, whether or not it is committed."""
     paths = [folder / name for name in _FILES] + sorted((folder / "assets").glob("*.png"))
-    return snapshot.read(label, _read({path.relative_to(folder).as_posix(): path for path in paths}), whole=True)
+    files = _read({path.relative_to(folder).as_posix(): path for path in paths})
+    return snapshot.read(label, files, whole=(folder / "release.yaml").exists())
 
 
 def committed(name: str, folders: Folders, revision: str) -> Snapshot | None:
@@ -80,7 +85,15 @@ def committed(name: str, folders: Folders, revision: str) -> Snapshot | None:
     commit, files = found
     label = f"{revision} ({commit[:7]})" if revision not in commit else commit[:12]
     own = {path.removeprefix(f"{name}/"): raw for path, raw in files.items() if path.startswith(f"{name}/")}
-    return snapshot.read(label, _of_release(own), whole=True)
+    made = snapshot.read(label, {path: raw for path, raw in own.items() if _is_wanted(path)}, whole=True)
+    if LOCK in own:
+        return made
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        for path, raw in files.items():
+            if path.endswith((".yaml", ".json")):
+                write_atomically(root / "releases" / check_relative(path), raw)
+        return replace(made, lock=_planned(name, Folders(root, folders.workspace)))
 
 
 def published(asked: Asked, folders: Folders) -> Snapshot:
@@ -103,15 +116,28 @@ def published(asked: Asked, folders: Folders) -> Snapshot:
     return snapshot.read(place, files, whole=False)
 
 
+def _of_release(name: str, folders: Folders) -> Snapshot:
+    found = on_disk(folders.release(name), f"releases/{name}")
+    return found if found.lock or found.remarks else replace(found, lock=_planned(name, folders))
+
+
+def _planned(name: str, folders: Folders) -> Lock | None:
+    """What a release that has not run is planned to be; None where it cannot be planned."""
+    try:
+        planned = open_planned(load_release(folders.root, name), folders)
+    except PipelineError:
+        return None
+    return planned_lock(planned) if planned else None
+
+
 def _of_path(path: Path, shown: str) -> Snapshot:
     if path.is_dir():
-        found = on_disk(path, shown)
         if not any((path / name).exists() for name in _FILES):
             raise UsageError(
                 f"the folder {shown} holds none of {', '.join(_FILES)}",
                 hint="Name a folder that holds a card, its evidence or both.",
             )
-        return found
+        return on_disk(path, shown)
     name = CARD if path.suffix.lower() in {".md", ".markdown"} else _json_kind(path)
     return snapshot.read(shown, _read({name: path}), whole=False)
 
@@ -131,11 +157,5 @@ def _read(paths: Mapping[str, Path]) -> dict[str, bytes]:
         raise UsageError(f"{error.filename} cannot be read: {error.strerror}") from None
 
 
-def _of_release(files: Mapping[str, bytes]) -> dict[str, bytes]:
-    return {path: raw for path, raw in files.items() if _is_wanted(path)}
-
-
 def _is_wanted(path: str) -> bool:
     return path in _FILES or (path.startswith(_ASSETS) and path.endswith(".png") and path.count("/") == 1)
-
-

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 LANE = Lane("render", "writes the lock, the evidence and the model card, which reviewers read as a diff", unit="files")
 TASK = "render/card"
 CARD = "card/README.md"
-_FILES = {"README.md": CARD, "evidence.json": "card/evidence.json", "release.lock.json": "card/release.lock.json"}
+FILES = {"README.md": CARD, "evidence.json": "card/evidence.json", "release.lock.json": "card/release.lock.json"}
+"""What is rendered, by the names under which it is committed and published."""
 
 
 def tasks(job: Job) -> list[Task]:
@@ -41,7 +42,7 @@ def rendered(asked: Asked, folders: Folders) -> str:
 
 def write_commit(job: Job, commit: str) -> None:
     """Complete the lock in the release's folder with the commit that was published."""
-    lock = Lock.from_json(job.workspace.path(_FILES["release.lock.json"]).read_text())
+    lock = Lock.from_json(job.workspace.path(FILES["release.lock.json"]).read_text())
     locked = replace(lock, target=replace(lock.target, commit=commit))
     write_atomically(job.folders.release(job.name) / "release.lock.json", locked.to_json())
 
@@ -60,12 +61,12 @@ def _card(job: Job) -> Task:
         texts["README.md"] = rendered(job.asked, job.folders)
         write_atomically(folder / "README.md", texts["README.md"])
         for name, text in texts.items():
-            write_atomically(step.path(_FILES[name]), text)
+            write_atomically(step.path(FILES[name]), text)
             step.advance(1)
         return {}
 
     def check(_: Record) -> str | None:
-        for name, output in _FILES.items():
+        for name, output in FILES.items():
             path, file = folder / name, f"releases/{job.name}/{name}"
             if not path.exists() or _before_commit(file, path.read_text()) != job.workspace.path(output).read_text():
                 return f"{file} is missing or was changed"
@@ -80,7 +81,7 @@ def _card(job: Job) -> Task:
     }
     if imported.measurements:
         settings["imported"] = hashlib.sha256(imported.to_json().encode()).hexdigest()
-    return Task(TASK, LANE, run, needs, settings, tuple(_FILES.values()), len(_FILES), check)
+    return Task(TASK, LANE, run, needs, settings, tuple(FILES.values()), len(FILES), check)
 
 
 def _before_commit(file: str, text: str) -> str:

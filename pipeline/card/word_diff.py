@@ -19,6 +19,8 @@ _MOST = 2000
 """Words of a text, and lines of a card, that are compared; no card has more, and comparing takes their square."""
 _WORD = re.compile(r"\S+\s*")
 _HEADING = re.compile(r"(#{1,6}) +(.*)")
+# As a reader of the card sees it: `Q4\_1` is Q4_1.
+_ESCAPED = re.compile(r"\\([!-/:-@\[-`{-~])")
 _RULE = re.compile(r"[|:\s-]+")
 
 
@@ -73,7 +75,7 @@ def _lines(body: str) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     section, fenced = "summary", False
     for raw in body.split("\n"):
-        line = " ".join(raw.split())
+        line = _ESCAPED.sub(r"\1", " ".join(raw.split()))
         fenced ^= line.startswith("```")
         heading = None if fenced else _HEADING.fullmatch(line)
         if heading and len(heading[1]) == 1:

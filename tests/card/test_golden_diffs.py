@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import card_changes
@@ -45,6 +46,8 @@ def test_every_case_has_its_golden_diffs(measured):
 @pytest.mark.parametrize("case", CASES)
 def test_a_diff_in_every_format(case, measured):
     diff = card_changes.compared(*card_changes.cases(measured)[case])
+    # One case keeps the whole text of the card, so that a change of a template is not reviewed eleven times.
+    diff = diff if case == "worse" else replace(diff, unified=diff.unified and "-the old card\n+the new card\n")
     for width in (80, 120):
         check(f"{case}-{width}.txt", shown(diff, width))
     check(f"{case}.md", comment(diff))

@@ -1,6 +1,6 @@
 """Whole diffs in every format, compared with those in tests/golden/diff.
 
-`UPDATE_GOLDEN=1 pytest tests/card/test_golden_diffs.py` writes them anew; git then shows what a reviewer would see change.
+`UPDATE_GOLDEN=1 pytest tests/card/test_golden_diffs.py` writes them anew; git then shows what a reviewer sees change.
 """
 
 from __future__ import annotations

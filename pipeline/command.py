@@ -56,6 +56,7 @@ def release(name: str, workspace: Path | None, *, until: str | None, every: bool
         text.check(job)
         planned = plan(stages.tasks(job, until), job.workspace)
         console.show_plan(planned, every=every, dry_run=False)
+        measuring.import_ahead(planned)
         try:
             with progress:
                 run(planned, job.workspace, progress, window=window)

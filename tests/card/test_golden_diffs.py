@@ -84,3 +84,10 @@ def test_a_change_stands_on_one_line_in_a_pipe(measured):
     show_card_diff(diff, console)
     figures = [line for line in console.file.getvalue().splitlines() if line.startswith("  added")]
     assert len(figures) == len(diff.figures)
+
+
+def test_every_key_for_programs_is_documented(measured):
+    page = (Path(__file__).parents[2] / "docs" / "card-diff.md").read_text("utf-8")
+    found = card_changes.compared(*card_changes.cases(measured)["recipe"]).to_json()
+    for key in (*found, *found["counts"], *found["sizes"][0], "same", "removed"):
+        assert f"`{key}`" in page, key

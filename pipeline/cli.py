@@ -145,7 +145,7 @@ def _parser() -> argparse.ArgumentParser:
         "Shows what changes from the first release to the second: size, bits per weight by tensor class, and every\n"
         "measured figure with better, worse or within error, where that error is known. Perplexity is compared\n"
         "token by token where both workspaces hold the losses of the same tokens. Reads only.",
-        "  pipeline compare v2.8 v2.5\n  pipeline compare v2.8 v2.5 --json | jq '.figures[] | {figure, word}'",
+        "  pipeline compare v2.8-v2 v2.5\n  pipeline compare v2.8-v2 v2.5 --json | jq '.figures[] | {figure, word}'",
     )
     compare.set_defaults(run=_compare)
     compare.add_argument("first", metavar="A", help="the release to begin with: the NAME of releases/NAME/release.yaml")

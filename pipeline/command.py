@@ -19,7 +19,7 @@ from pipeline.release.compare import compare
 from pipeline.release.find import check_release, find_root, release_file
 from pipeline.release.load import load_release
 from pipeline.release.written import parse_size, parse_tokens
-from pipeline.stages import measuring, quantize, render, text, upload, validate
+from pipeline.stages import commit, measuring, quantize, render, text, upload, validate
 from pipeline.stages.fit import check_fit
 from pipeline.stages.happened import check_against, side
 from pipeline.stages.job import Folders, Job, open_job

@@ -10,7 +10,7 @@ from pipeline.errors import UsageError
 from pipeline.evidence import Evidence
 from pipeline.manifest import write_atomically
 from pipeline.release.document import read
-from pipeline.release.find import check_release, find_root, imported_file
+from pipeline.release.find import check_figures, elsewhere_names, find_root, imported_file
 from pipeline.release.llama_bench import import_rows, printed_as
 from pipeline.release.load import refused
 from pipeline.release.reported import import_figures
@@ -30,7 +30,7 @@ def import_file(
 ) -> int:
     """Merge the figures of a file into the release's `imported.json`; the same ones again change nothing."""
     root = find_root(Path.cwd())
-    file = imported_file(check_release(root, name))
+    file = imported_file(check_figures(root, name))
     target = root / file
     before = target.read_text() if target.exists() else ""
     known = Evidence.from_json(before, file) if before else Evidence()
@@ -52,10 +52,14 @@ def import_file(
         return 0
     write_atomically(target, after)
     subjects = ", ".join(dict.fromkeys(measurement.subject for measurement in found))
-    console.show_note(
-        f"{file} holds figures of {subjects}; `pipeline release {name} --until render` puts them on the card"
-    )
+    console.show_note(f"{file} holds figures of {subjects}; {_next(root, name)}")
     return 0
+
+
+def _next(root: Path, name: str) -> str:
+    if name in elsewhere_names(root):
+        return "the cards of the releases that name it as a sibling show them"
+    return f"`pipeline card {name}` puts them on the card"
 
 
 def _check_output(path: Path) -> None:

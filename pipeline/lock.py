@@ -97,6 +97,7 @@ class LockedInputs:
 class Lock:
     """model: every file of the result; bytes: of its tensors, scales and biases included; tools: name to version.
 
+    made: the day (UTC) on which the last weights were written, such as 2026-01-31; "" where that is not known.
     inputs: None outside of git.
     """
 
@@ -110,13 +111,14 @@ class Lock:
     rules: tuple[LockedRule, ...]
     tools: Mapping[str, str]
     target: LockedTarget
+    made: str = ""
     waived: tuple[LockedWaiver, ...] = ()
     memory: tuple[ContextMemory, ...] = ()
     inputs: LockedInputs | None = None
 
     def to_json(self) -> str:
         fields = asdict(self)
-        for key in ("waived", "memory", "inputs"):  # a lock without them is as one that is older than they are
+        for key in ("made", "waived", "memory", "inputs"):  # a lock without them is as one that is older than they are
             if not fields[key]:
                 del fields[key]
         return dump({**fields, "schema": SCHEMA, "model": self.model.to_json(), "tools": dict(self.tools)})
@@ -143,6 +145,7 @@ class Lock:
                 rules=each(LockedRule, row, "rules"),
                 tools=row["tools"],
                 target=built(LockedTarget, row["target"], "`target`"),
+                made=str(row.get("made", "")),
                 waived=each(LockedWaiver, row, "waived"),
                 memory=each(ContextMemory, row, "memory"),
                 inputs=built(LockedInputs, row["inputs"], "`inputs`") if "inputs" in row else None,

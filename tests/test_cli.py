@@ -58,7 +58,6 @@ def test_a_wrong_command_line_exits_2(capsys):
             r"there is no stage 'publish'\nhint: The stages are: seed, download",
         ),
         (("release", "demo", "--disk-window", "big"), r"--disk-window .*hint|--disk-window"),
-        (("card", "demo"), r"Run `pipeline release demo --until render` first"),
         (("plan", "../demo"), r"there is no release"),
     ],
 )
@@ -67,6 +66,14 @@ def test_mistakes_end_with_2_and_what_to_do(repository, arguments, words):
     assert code == 2, said
     assert re.search(words, said), said
     assert "Traceback" not in said
+
+
+def test_a_card_needs_to_know_what_was_made_or_would_be(repository):
+    for described in repository.root.glob("releases/*/base.json"):
+        described.unlink()
+    code, said = repository.run("card", "demo")
+    assert code == 2, said
+    assert "Run `pipeline release demo --until render` first" in said
 
 
 def test_outside_a_release_repository_it_says_so(tmp_path):

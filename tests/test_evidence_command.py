@@ -41,7 +41,7 @@ def test_it_teaches_by_example(capsys):
 
 def test_figures_of_both_kinds_are_kept_beside_the_release(here, imported, capsys):
     assert main(["evidence", "import", "demo", "bench.json"]) == 0
-    assert f"holds figures of {GGUF}; `pipeline release demo --until render` puts them" in capsys.readouterr().err
+    assert f"holds figures of {GGUF}; `pipeline card demo` puts them" in capsys.readouterr().err
     assert main(["evidence", "import", "demo", "figures.yaml"]) == 0
     evidence = Evidence.from_json(imported.read_text())
     assert [(one.subject, one.source) for one in evidence.measurements] == [

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from pipeline.card import escape, figures, front_matter, other_programs, quality, speed, templates
 from pipeline.card.escape import Markdown
 from pipeline.card.hub_fields import hub_fields, license_file
+from pipeline.card.inputs import WEB
 from pipeline.card.licenses import LICENSES
 from pipeline.card.templates import template_folder
 from pipeline.release.server_command import server_command
@@ -21,15 +22,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from pipeline.card.inputs import Inputs
     from pipeline.card.quality import Quality
-    from pipeline.evidence import Evidence
     from pipeline.lock import Lock
-    from pipeline.release.recipe import Recipe
     from pipeline.release.schema import Release
 
 __all__ = ["render", "template_folder"]
 
-WEB = "https://huggingface.co"
 LOCAL_ENDPOINT = "http://127.0.0.1:8600"
 
 _Rows = list[tuple[object, ...]]
@@ -42,17 +41,15 @@ _KL = {
 }
 
 
-def render(
-    release: Release, recipe: Recipe, lock: Lock, evidence: Evidence, template_folder: Path | None = None
-) -> str:
+def render(inputs: Inputs, template_folder: Path | None = None) -> str:
     """The whole README.md, front matter included; `template_folder` defaults to what the package ships.
 
     Raises: PipelineError for a template that does not work, naming its line.
     """
-    found = quality.read(evidence)
+    found = quality.read(inputs.evidence)
     folder = template_folder or templates.shipped_folder()
-    body = templates.fill(folder, _values(release, recipe, lock, evidence, found))
-    return front_matter.write(hub_fields(release, lock, found)) + "\n" + _tidy(body)
+    body = templates.fill(folder, _values(inputs, found))
+    return front_matter.write(hub_fields(inputs.release, inputs.lock, found)) + "\n" + _tidy(body)
 
 
 def _tidy(body: str) -> str:
@@ -61,8 +58,9 @@ def _tidy(body: str) -> str:
     return re.sub(r"\n{3,}", "\n\n", lines).strip("\n") + "\n"
 
 
-def _values(release: Release, recipe: Recipe, lock: Lock, evidence: Evidence, found: Quality) -> Mapping[str, object]:
+def _values(inputs: Inputs, found: Quality) -> Mapping[str, object]:
     """What templates may name. Strings that are not `Markdown` are escaped where they are used."""
+    release, recipe, lock, evidence = inputs.release, inputs.recipe, inputs.lock, inputs.evidence
     local = release.hub == "local"
     trust = release.base.trust_remote_code
     server = server_command(release.target.repo, trust_remote_code=trust)

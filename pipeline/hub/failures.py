@@ -48,10 +48,8 @@ def _failure(action: str, error: BaseException) -> PipelineError:
     inner = _cause(error)
     if isinstance(inner, PipelineError):
         return inner
-    if isinstance(inner, LocalTokenNotFoundError):
-        return HubRefused(f"cannot {action}: there is no token", hint=_HINTS[401])
-    if isinstance(inner, OIDCError):
-        return HubRefused(f"cannot {action}: {_first_line(inner)}", hint=_KEYLESS)
+    if isinstance(inner, LocalTokenNotFoundError | OIDCError):
+        return _no_token(action, inner)
     if isinstance(inner, HfHubHTTPError | httpx2.HTTPStatusError):
         return _by_status(action, inner)
     if isinstance(inner, httpx2.TransportError | ConnectionError | TimeoutError):
@@ -61,6 +59,12 @@ def _failure(action: str, error: BaseException) -> PipelineError:
     if isinstance(inner, OSError) and inner.errno is not None:
         raise inner
     return HubError(f"cannot {action}: {_first_line(inner)}", hint=_AGAIN)
+
+
+def _no_token(action: str, error: LocalTokenNotFoundError | OIDCError) -> HubRefused:
+    if isinstance(error, OIDCError):
+        return HubRefused(f"cannot {action}: {_first_line(error)}", hint=_KEYLESS)
+    return HubRefused(f"cannot {action}: there is no token", hint=_HINTS[401])
 
 
 def _by_status(action: str, error: HfHubHTTPError | httpx2.HTTPStatusError) -> HubError:

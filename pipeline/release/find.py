@@ -46,6 +46,16 @@ def imported_file(name: str) -> str:
     return f"releases/{name}/imported.json"
 
 
+def notes_file(name: str) -> str:
+    """What a person says about a release and what changed in it, relative to the root."""
+    return f"releases/{name}/notes.md"
+
+
+def elsewhere_file(name: str) -> str:
+    """Where a model is described that was made by others, relative to the root."""
+    return f"releases/{name}/elsewhere.yaml"
+
+
 def recipe_file(name: str) -> str:
     """Where a recipe is described, relative to the root."""
     return f"releases/{RESERVED}/{name}.yaml"
@@ -57,13 +67,29 @@ def release_names(root: Path) -> tuple[str, ...]:
     return tuple(sorted(name for name in found if name != RESERVED))
 
 
+def elsewhere_names(root: Path) -> tuple[str, ...]:
+    """Every model that was made by others and is only compared with, in order of name."""
+    found = (path.parent.name for path in (root / "releases").glob("*/elsewhere.yaml"))
+    return tuple(sorted(name for name in found if name not in {RESERVED, *release_names(root)}))
+
+
 def recipe_names(root: Path) -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in (root / "releases" / RESERVED).glob("*.yaml")))
 
 
 def check_release(root: Path, name: str) -> str:
     """`name` itself when there is such a release; never a way out of the folder `releases`."""
+    if name in elsewhere_names(root):
+        raise UsageError(
+            f"{name} was made elsewhere: there is no {release_file(name)}",
+            hint="Releases name it under `siblings`, to stand beside it on their cards.",
+        )
     return _check("release", name, release_names(root), "releases/NAME/release.yaml")
+
+
+def check_figures(root: Path, name: str) -> str:
+    """Like `check_release`, for what only figures are kept of too."""
+    return name if name in elsewhere_names(root) else check_release(root, name)
 
 
 def check_recipe(root: Path, name: str) -> str:

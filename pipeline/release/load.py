@@ -13,6 +13,7 @@ from pipeline.release.english import all_default, explain
 from pipeline.release.find import (
     check_recipe,
     check_release,
+    elsewhere_names,
     recipe_file,
     recipe_names,
     release_file,
@@ -54,6 +55,7 @@ def load_release(root: Path, name: str) -> Asked:
         _check_text(root, document, release.evaluate.text, problems)
     recipe = _named_recipe(root, document, "recipe", (), problems)
     problems += _thresholds(document, name, release_names(root))
+    problems += _siblings(document, name, (*release_names(root), *elsewhere_names(root)))
     if problems or release is None or recipe is None:
         raise refused(problems)
     return Asked(name, release, recipe)
@@ -154,6 +156,21 @@ def _named_recipe(
         also = did_you_mean(name, known) or f"; there are: {', '.join(known) or 'none'}"
         problems.append(Problem(place, f"there is no {recipe_file(name)}{also}"))
     return None
+
+
+def _siblings(document: Document, name: str, known: Sequence[str]) -> Iterator[Problem]:
+    value = document.value if isinstance(document.value, dict) else {}
+    named = siblings if isinstance(siblings := value.get("siblings"), tuple) else ()
+    others = [other for other in known if other != name]
+    for index, sibling in enumerate(named):
+        place = document.place(("siblings", index))
+        if sibling == name:
+            yield Problem(place, "a release is not its own sibling")
+        elif sibling in named[:index]:
+            yield Problem(place, f"`{sibling}` is named twice")
+        elif isinstance(sibling, str) and sibling not in known:
+            also = did_you_mean(sibling, others) or f"; there are: {', '.join(others) or 'no others'}"
+            yield Problem(place, f"there is no {release_file(sibling)}{also}")
 
 
 def _thresholds(document: Document, name: str, releases: Sequence[str]) -> Iterator[Problem]:

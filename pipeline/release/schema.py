@@ -160,6 +160,9 @@ class Release(Written):
 
     title: Line = Field(description="The heading of the card.")
     summary: Text = Field(description="One or two sentences for the top of the card.")
+    label: Line | None = Field(
+        default=None, description="Its name in tables and plots beside its siblings; NAME when left out."
+    )
     license: License = Field(description="The license of the result, as the Hub names it.")
     language: tuple[Language, ...] = Field(default=(), description="The languages that the model speaks.")
     hub: Literal["huggingface", "local"] = Field(
@@ -171,4 +174,9 @@ class Release(Written):
     fit: Fit | None = Field(default=None, description="What the result has to fit into.")
     evaluate: Evaluation = Field(description="What is measured.")
     thresholds: Thresholds = Field(description="What must be reached to publish.")
+    siblings: tuple[Name, ...] = Field(
+        default=(),
+        description="Other releases of the same base, or models from elsewhere, that the card compares this one with: "
+        "the NAME of each, the first one being what the others are measured against.",
+    )
     waivers: tuple[Waiver, ...] = Field(default=(), description="Thresholds that may be missed, each with its reason.")

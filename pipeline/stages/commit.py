@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pipeline import repository
 from pipeline.errors import UsageError
 from pipeline.lock import Lock, LockedInputs
-from pipeline.release.find import evidence_file, imported_file, lock_file, recipe_file, release_file
+from pipeline.release.find import evidence_file, imported_file, lock_file, notes_file, recipe_file, release_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,8 +58,8 @@ def _inputs(asked: Asked) -> tuple[str, ...]:
     """What a person wrote and the card is made from; files that are not there are harmless."""
     recipe, text = asked.recipe, asked.release.evaluate.text.path
     recipes = {recipe_file(recipe.name), recipe.place.file, *(rule.place.file for rule in recipe.rules)}
-    notes = f"releases/{asked.name}/notes.md"
-    own = (release_file(asked.name), notes, imported_file(asked.name), *sorted(recipes), "templates")
+    files = (release_file(asked.name), notes_file(asked.name), imported_file(asked.name))
+    own = (*files, *sorted(recipes), "templates")
     return (*own, str(text)) if text else own
 
 

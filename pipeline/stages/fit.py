@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pipeline.card.figures import byte_size, grouped, percent
 from pipeline.errors import DoesNotFit
 from pipeline.release.layers import layer_class
+from pipeline.release.macs import USABLE
 from pipeline.release.recipe import FORMATS, Precision, Unquantized
 from pipeline.release.written import format_size
 
@@ -20,13 +21,6 @@ if TYPE_CHECKING:
     from pipeline.release.recipe import Assigned, Decision
     from pipeline.release.schema import Fit
     from pipeline.weights.layout import Layout
-
-USABLE = 0.75
-"""The share of a Mac's memory that the GPU may use; macOS grants more on some, and `iogpu.wired_limit_mb` raises it."""
-
-GIB = 1 << 30
-MACS = tuple(size * GIB for size in (8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512))
-"""Memory that Macs are sold with: what the shop calls 512 GB are GiB."""
 
 _STEP = 1024
 
@@ -42,11 +36,6 @@ class Relaxation:
 
     def __str__(self) -> str:
         return f"{self.name} from {self.before} to {self.after} saves {byte_size(self.saves)}"
-
-
-def smallest_mac(nbytes: int) -> int | None:
-    """The memory of the smallest Mac whose GPU may use that much; None when there is none."""
-    return next((memory for memory in MACS if memory * USABLE >= nbytes), None)
 
 
 def fits(layout: Layout, fit: Fit) -> bool:

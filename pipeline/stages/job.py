@@ -50,13 +50,14 @@ class Folders:
 
 
 @dataclass(frozen=True)
-class Job:
+class Planned:
+    """A release of which everything is known that can be known before it begins."""
+
     asked: Asked
     folders: Folders
     base: BaseModel
     assignment: Assignment
     layout: Layout
-    hub: Hub
 
     @property
     def name(self) -> str:
@@ -81,6 +82,13 @@ class Job:
         wanted = {*weight_files(self.base.files), *beside, "config.json"}
         return tuple(file for file in self.base.files if file.path in wanted)
 
+
+@dataclass(frozen=True)
+class Job(Planned):
+    """A release that can be carried out."""
+
+    hub: Hub
+
     @property
     def published_commit(self) -> str | None:
         """The commit that an earlier run of this release made."""
@@ -96,13 +104,24 @@ def open_job(asked: Asked, folders: Folders, hub: Hub, *, keep: bool) -> Job:
 
     Raises: BaseModelError, ReleaseFileError when the recipe does not fit the base, HubError.
     """
+    planned = _planned(asked, folders, base_of(asked, folders, hub, keep=keep))
+    return Job(asked, folders, planned.base, planned.assignment, planned.layout, hub)
+
+
+def _planned(asked: Asked, folders: Folders, base: BaseModel) -> Planned:
     from pipeline.weights.architecture import modules
     from pipeline.weights.layout import layout
 
-    base = base_of(asked, folders, hub, keep=keep)
     assignment = assign(asked.recipe, modules(base))
-    planned = layout(base, assignment.precisions, asked.release.target.shard_size)
-    return Job(asked, folders, base, assignment, planned, hub)
+    return Planned(
+        asked, folders, base, assignment, layout(base, assignment.precisions, asked.release.target.shard_size)
+    )
+
+
+def open_planned(asked: Asked, folders: Folders) -> Planned | None:
+    """Like `open_job`, without any Hub; None when no `base.json` describes the base."""
+    base = _stored(asked, folders)
+    return _planned(asked, folders, base) if base else None
 
 
 def base_of(asked: Asked, folders: Folders, hub: Hub, *, keep: bool) -> BaseModel:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from pipeline import provenance
 from pipeline.engine.task import Lane, Task
-from pipeline.evidence import Evidence
-from pipeline.lock import ContextMemory, Lock, LockedBase, LockedRecipe, LockedRule, LockedTarget, TensorClass
+from pipeline.lock import Lock
 from pipeline.manifest import File, Manifest, write_atomically
-from pipeline.release.find import imported_file
 from pipeline.stages import measuring, quantize, validate
-from pipeline.stages.happened import happened
-from pipeline.stages.sizes import sizes
+from pipeline.stages.card_inputs import imported_figures, inputs_of, planned_lock
+from pipeline.stages.commit import locked_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,11 +34,10 @@ def tasks(job: Job) -> list[Task]:
 
 
 def rendered(asked: Asked, folders: Folders) -> str:
-    """The card of a release as the files in its folder make it; `UsageError` when it has never been run."""
+    """The card of a release as the files in its folder make it; errors as in `inputs_of`."""
     from pipeline.card.render import render, template_folder
 
-    lock, evidence = happened(folders, asked.name, "the card is made from it")
-    return render(asked.release, asked.recipe, lock, evidence, template_folder(folders.root))
+    return render(inputs_of(asked, folders), template_folder(folders.root))
 
 
 def write_commit(job: Job, commit: str) -> None:
@@ -52,7 +49,7 @@ def write_commit(job: Job, commit: str) -> None:
 
 def _card(job: Job) -> Task:
     folder = job.folders.release(job.name)
-    imported = _imported(job)
+    imported = imported_figures(job.folders, job.name)
 
     def run(step: Step) -> Mapping[str, Json]:
         texts = {
@@ -73,7 +70,10 @@ def _card(job: Job) -> Task:
             path, file = folder / name, f"releases/{job.name}/{name}"
             if not path.exists() or _before_commit(file, path.read_text()) != job.workspace.path(output).read_text():
                 return f"{file} is missing or was changed"
-        return None if rendered(job.asked, job.folders) == (folder / "README.md").read_text() else "template changed"
+        if _is_committed_now(job):
+            return "its inputs are committed now"
+        same = rendered(job.asked, job.folders) == (folder / "README.md").read_text()
+        return None if same else "a template, a sibling or notes.md changed"
 
     needs = (*quantize.names(job), *measuring.measures(job), validate.JUDGE)
     settings: dict[str, Json] = {
@@ -86,11 +86,13 @@ def _card(job: Job) -> Task:
     return Task(TASK, LANE, run, needs, settings, tuple(_FILES.values()), len(_FILES), check)
 
 
-def _imported(job: Job) -> Evidence:
-    """The figures of other programs, which a person took over with `pipeline evidence import`."""
-    file = imported_file(job.name)
-    path = job.folders.root / file
-    return Evidence.from_json(path.read_text(), file) if path.exists() else Evidence()
+def _is_committed_now(job: Job) -> bool:
+    """Whether a card that nobody has seen yet says of its inputs that they are not, and could say another thing."""
+    lock = Lock.from_json(job.workspace.path(_FILES["release.lock.json"]).read_text())
+    if job.published_commit or not lock.inputs or not lock.inputs.dirty:
+        return False
+    inputs = locked_inputs(job.asked, job.folders)
+    return inputs is not None and not inputs.dirty
 
 
 def _before_commit(file: str, text: str) -> str:
@@ -103,23 +105,10 @@ def _before_commit(file: str, text: str) -> str:
 
 def _lock(job: Job, step: Step) -> Lock:
     outputs = [output for task in quantize.names(job) for output in step.record(task).outputs]
-    rules = (
-        LockedRule(rule.match, str(rule.layers or ""), str(rule.decision), count, rule.why)
-        for rule, count in zip(job.recipe.rules, job.assignment.counts, strict=True)
-    )
-    return Lock(
-        base=LockedBase(job.base.repo, job.base.revision, job.base.files.digest),
-        recipe=LockedRecipe(
-            job.recipe.name, job.recipe.version, job.recipe.digest, str(job.recipe.otherwise or "error")
-        ),
+    return replace(
+        planned_lock(job),
         model=Manifest(tuple(File(quantize.in_model(o.path), o.size, o.sha256) for o in outputs)),
-        parameters=job.layout.parameters,
-        bytes=job.layout.nbytes,
-        bits_per_weight=job.layout.bits_per_weight,
-        classes=tuple(TensorClass(row.name, row.parameters, row.precision, row.nbytes) for row in job.layout.classes),
-        rules=tuple(rules),
-        tools=provenance.tools(),
-        target=LockedTarget(job.release.target.repo, job.release.target.tag),
+        made=datetime.fromtimestamp(max(o.mtime for o in outputs) / 1e9, UTC).date().isoformat(),
         waived=validate.waived(step.record(validate.JUDGE)),
-        memory=tuple(ContextMemory(row.context, row.nbytes) for row in sizes(job).memory if row.nbytes is not None),
+        inputs=locked_inputs(job.asked, job.folders),
     )

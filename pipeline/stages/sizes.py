@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.stages.fit import fits, smallest_mac, usable
+from pipeline.release.macs import smallest_mac
+from pipeline.stages.fit import fits, usable
 from pipeline.weights.base import weight_files
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from pipeline.manifest import Json
     from pipeline.release.recipe import Assignment
     from pipeline.release.schema import Fit
-    from pipeline.stages.job import Job
+    from pipeline.stages.job import Planned
     from pipeline.weights.layout import Layout, TensorClass
 
 _CONTEXTS = (4 << 10, 32 << 10, 128 << 10)
@@ -101,7 +102,7 @@ class Sizes:
         }
 
 
-def sizes(job: Job, contexts: Iterable[int] = ()) -> Sizes:
+def sizes(job: Planned, contexts: Iterable[int] = ()) -> Sizes:
     """Everything about sizes that a plan shows, with the memory at `contexts`, or at usual lengths without any."""
     layout, fit = job.layout, job.release.fit
     lengths = sorted({*contexts, *([fit.context] if fit and fit.context else [])} if contexts else _usual(job))
@@ -124,7 +125,7 @@ def sizes(job: Job, contexts: Iterable[int] = ()) -> Sizes:
     )
 
 
-def _usual(job: Job) -> set[int]:
+def _usual(job: Planned) -> set[int]:
     """A few lengths up to the longest that the model was made for, and the one that `fit` asks for."""
     fit = job.release.fit
     longest = _longest(job.base.config)
@@ -146,7 +147,7 @@ def _memory(layout: Layout, context: int) -> Memory:
     return Memory(context, layout.nbytes, cache, None if cache is None else smallest_mac(layout.nbytes + cache))
 
 
-def _disk(job: Job) -> Disk:
+def _disk(job: Planned) -> Disk:
     weights = {path: job.base.files[path].size for path in weight_files(job.base.files)}
     return Disk(
         base=sum(weights.values()),

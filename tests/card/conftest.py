@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.card.inputs import Inputs
 from pipeline.card.render import render
 from pipeline.evidence import Evidence, Measurement
 from pipeline.lock import (
@@ -156,7 +157,7 @@ RULES = (
 
 
 @dataclass(frozen=True)
-class Inputs:
+class Case:
     """All that a card is made from; `with_*` make variations."""
 
     release: Release
@@ -176,17 +177,21 @@ class Inputs:
     theirs = staticmethod(theirs)
     serving = staticmethod(serving)
 
-    def card(self) -> str:
-        return render(self.release, self.recipe, self.lock, self.evidence, self.templates)
+    @property
+    def inputs(self) -> Inputs:
+        return Inputs("demo", self.release, self.recipe, self.lock, self.evidence)
 
-    def with_release(self, **changes) -> Inputs:
+    def card(self) -> str:
+        return render(self.inputs, self.templates)
+
+    def with_release(self, **changes) -> Case:
         asked = {**RELEASE, **changes}
         return replace(self, release=Release.model_validate(asked))
 
-    def with_lock(self, **changes) -> Inputs:
+    def with_lock(self, **changes) -> Case:
         return replace(self, lock=replace(self.lock, **changes))
 
-    def with_evidence(self, *measurements) -> Inputs:
+    def with_evidence(self, *measurements) -> Case:
         return replace(self, evidence=Evidence(measurements))
 
 
@@ -221,7 +226,7 @@ def demo():
         File("model.safetensors.index.json", 41_203, "f3" * 32, "4" * 40),
         File("tokenizer.json", 3_519_551, "a4" * 32, "5" * 40),
     )
-    return Inputs(
+    return Case(
         release=Release.model_validate(RELEASE),
         recipe=recipe,
         lock=Lock(

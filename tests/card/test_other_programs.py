@@ -5,10 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.card.front_matter import parse
-from pipeline.evidence import Evidence
-from pipeline.release.load import load_release
-
 SHIPPED = Path(__file__).parents[2]
 HEADING = "## Perplexity by other programs\n"
 SURE = "The bold one is lower than any other of its table"
@@ -142,24 +138,3 @@ def test_own_figures_stay_by_themselves_and_nothing_else_on_the_card_changes(dem
     alone, beside = demo.card(), demo.with_evidence(*figures, *demo.evidence.measurements).card()
     marked = "- Figures marked as reported were taken over from elsewhere and not measured again.\n"
     assert beside.replace(f"{HEADING}{part(beside)}\n", "").replace(marked, "") == alone
-
-
-def test_the_figures_imported_for_a_shipped_release_make_one_table_each_way(large):
-    """v2.5 is not made yet, so its lock is another one's."""
-    asked = load_release(SHIPPED, "v2.5")
-    imported = Evidence.from_json((SHIPPED / "releases" / "v2.5" / "imported.json").read_text())
-    made = replace(large, release=asked.release, recipe=asked.recipe)
-    card = replace(made, evidence=made.evidence.merged(imported.measurements)).card()
-    assert parse(card)[0] == parse(made.card())[0]
-    ((how, rows),) = tables(card)
-    assert how == (
-        "mlx_lm.perplexity 0.30.7 on samples of 1000 tokens; `mlx_lm.perplexity --sequence-length 1000 --seed 222`; "
-        "reported at <https://huggingface.co/spicyneuron/Kimi-K2.5-MLX-2.5bit>"
-    )
-    assert rows == [
-        ["Model", "Perplexity"],
-        ["`MLX 3 bit`", "3.798 ± 0.021"],
-        ["`MLX 2.8 bit v1`", "3.768 ± 0.021"],
-        ["`MLX 2.8 bit v2`", "**3.702 ± 0.020**"],
-        ["`MLX 2.5 bit as published`", "3.777 ± 0.020"],
-    ]

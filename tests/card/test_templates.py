@@ -33,7 +33,7 @@ def test_a_release_repository_brings_its_own_templates(own, tmp_path):
 def test_without_them_the_shipped_ones_are_used(demo, tmp_path):
     shipped = templates.template_folder(tmp_path)
     assert (shipped / "card.md.j2").is_file()
-    assert render(demo.release, demo.recipe, demo.lock, demo.evidence) == demo.card()
+    assert render(demo.inputs) == demo.card()
 
 
 @pytest.mark.parametrize(

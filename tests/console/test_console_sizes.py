@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from pipeline.console import show_sizes
-from pipeline.stages.fit import GIB
+from pipeline.release.macs import GIB
 from pipeline.stages.sizes import Disk, Memory, RuleCount, Sizes
 from pipeline.weights.layout import TensorClass
 

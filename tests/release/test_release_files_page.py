@@ -13,7 +13,7 @@ import pytest
 from pydantic.fields import FieldInfo
 
 from pipeline.errors import ReleaseFileError
-from pipeline.release import evaluated, fields, reported, schema, written, written_recipe
+from pipeline.release import elsewhere, evaluated, fields, reported, schema, written, written_recipe
 from pipeline.release.load import load_recipe, load_release
 from pipeline.release.recipe import assign
 
@@ -33,6 +33,7 @@ SECTIONS = {
     "`rules`": written_recipe.WrittenRule,
     "`otherwise`": written_recipe.Fallback,
     "Precision": written_recipe.Choice,
+    "Elsewhere": elsewhere.Elsewhere,
     "Imported figures": reported.ReportedFile,
     "`figures`": reported.ReportedFigures,
     "`prompt` and `generation`": reported.ReportedSpeed,
@@ -106,7 +107,9 @@ def test_the_page_says_of_every_key_what_the_schema_says(section, page):
 
 
 def test_every_part_of_the_schema_has_its_section():
-    every = (part for module in (schema, evaluated, written_recipe, reported) for part in vars(module).values())
+    every = (
+        part for module in (schema, elsewhere, evaluated, written_recipe, reported) for part in vars(module).values()
+    )
     parts = {part for part in every if isinstance(part, type) and issubclass(part, fields.Written)}
     assert parts - {fields.Written} == set(SECTIONS.values())
 

@@ -122,7 +122,7 @@ def test_the_example_on_the_page_can_be_imported(tmp_path, shipped):
     (example,) = re.findall(r"```yml\n(.*?)```", (shipped / "docs/release-files.md").read_text("utf-8"), re.DOTALL)
     made, problems = imported(tmp_path, example)
     assert problems == []
-    assert [one.subject for one in made] == ["MLX 2.8 bit v2"]
+    assert [one.subject for one in made] == ["quantized"]
 
 
 def test_figures_of_one_model_taken_alike_stand_once(tmp_path):

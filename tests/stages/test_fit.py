@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import pytest
 
 from pipeline.errors import DoesNotFit
+from pipeline.release.macs import GIB, smallest_mac
 from pipeline.release.recipe import Assigned, Module, Precision, Unquantized
 from pipeline.release.schema import Fit
-from pipeline.stages.fit import GIB, cheapest, check_fit, fits, relaxations, smallest_mac, usable
+from pipeline.stages.fit import cheapest, check_fit, fits, relaxations, usable
 from pipeline.weights.layout import TensorClass
 
 MILLION = 1_000_000

@@ -1,0 +1,101 @@
+"""What the card of a release is made from, gathered from the files in `releases/`; of a release yet to run, planned."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline import provenance
+from pipeline.card.inputs import WEB, Inputs, Sibling
+from pipeline.errors import UsageError
+from pipeline.evidence import Evidence
+from pipeline.lock import ContextMemory, Lock, LockedBase, LockedRecipe, LockedRule, LockedTarget, TensorClass
+from pipeline.manifest import File, Manifest
+from pipeline.release.elsewhere import load_elsewhere
+from pipeline.release.find import elsewhere_names, evidence_file, imported_file, lock_file, notes_file
+from pipeline.release.load import load_release
+from pipeline.stages.happened import happened
+from pipeline.stages.job import open_planned
+from pipeline.stages.sizes import sizes
+from pipeline.weights.side_files import side_files
+
+if TYPE_CHECKING:
+    from pipeline.release.load import Asked
+    from pipeline.stages.job import Folders, Planned
+
+
+def inputs_of(asked: Asked, folders: Folders) -> Inputs:
+    """`UsageError` for a release that neither ran nor has a description of its base to be planned from."""
+    lock, released = _lock(asked, folders)
+    notes = folders.root / notes_file(asked.name)
+    return Inputs(
+        name=asked.name,
+        release=asked.release,
+        recipe=asked.recipe,
+        lock=lock,
+        evidence=_evidence(folders, asked.name, released=released),
+        siblings=tuple(_sibling(folders, name) for name in asked.release.siblings),
+        notes=notes.read_text(encoding="utf-8") if notes.exists() else "",
+        released=released,
+    )
+
+
+def imported_figures(folders: Folders, name: str) -> Evidence:
+    """The figures of other programs, which a person took over with `pipeline evidence import`."""
+    file = imported_file(name)
+    path = folders.root / file
+    return Evidence.from_json(path.read_text(), file) if path.exists() else Evidence()
+
+
+def planned_lock(job: Planned) -> Lock:
+    """What is known before anything is made: all but the digests of the files, and none of the texts' sizes."""
+    rules = zip(job.recipe.rules, job.assignment.counts, strict=True)
+    shards = [File(shard.name, shard.size) for shard in job.layout.shards]
+    return Lock(
+        base=LockedBase(job.base.repo, job.base.revision, job.base.files.digest),
+        recipe=LockedRecipe(
+            job.recipe.name, job.recipe.version, job.recipe.digest, str(job.recipe.otherwise or "error")
+        ),
+        model=Manifest((*shards, *(File(file.path, file.size) for file in side_files(job.base.files)))),
+        parameters=job.layout.parameters,
+        bytes=job.layout.nbytes,
+        bits_per_weight=job.layout.bits_per_weight,
+        classes=tuple(TensorClass(row.name, row.parameters, row.precision, row.nbytes) for row in job.layout.classes),
+        rules=tuple(
+            LockedRule(rule.match, str(rule.layers or ""), str(rule.decision), count, rule.why) for rule, count in rules
+        ),
+        tools=provenance.tools(),
+        target=LockedTarget(job.release.target.repo, job.release.target.tag),
+        memory=tuple(ContextMemory(row.context, row.nbytes) for row in sizes(job).memory if row.nbytes is not None),
+    )
+
+
+def _lock(asked: Asked, folders: Folders) -> tuple[Lock, bool]:
+    """The lock of what happened, or else of what is planned, and which of the two."""
+    if (folders.root / lock_file(asked.name)).exists():
+        return happened(folders, asked.name, "the card is made from it")[0], True
+    planned = open_planned(asked, folders)
+    if planned is None:
+        raise UsageError(
+            f"releases/{asked.name} holds neither a lock nor a base.json, from one of which the card is made",
+            hint=f"Run `pipeline release {asked.name} --until render` first.",
+        )
+    return planned_lock(planned), False
+
+
+def _evidence(folders: Folders, name: str, *, released: bool) -> Evidence:
+    imported = imported_figures(folders, name)
+    if not released:
+        return imported
+    file = evidence_file(name)
+    return Evidence.from_json((folders.root / file).read_text(), file).merged(imported.measurements)
+
+
+def _sibling(folders: Folders, name: str) -> Sibling:
+    if name in elsewhere_names(folders.root):
+        made = load_elsewhere(folders.root, name)
+        return Sibling(name, made.label, made.address or "", made.size, None, imported_figures(folders, name))
+    asked = load_release(folders.root, name)
+    lock, released = _lock(asked, folders)
+    evidence = _evidence(folders, name, released=released)
+    address = "" if asked.release.hub == "local" else f"{WEB}/{asked.release.target.repo}"
+    return Sibling(name, asked.release.label or name, address, lock.bytes, lock.bits_per_weight, evidence)

@@ -79,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
         "  pipeline release demo\n"
         "  pipeline release demo --dry-run         write nothing, send nothing, say what would run\n"
         "  pipeline release demo --until render    everything but publishing\n"
+        "  pipeline release demo --commit          commit and tag in this repository what was published\n"
         "  pipeline release v2.5 --workspace /Volumes/Big --disk-window '60 GB'",
     )
     release.set_defaults(run=_release)
@@ -87,6 +88,16 @@ def _parser() -> argparse.ArgumentParser:
     release.add_argument("--dry-run", action="store_true", help="show the plan and stop")
     release.add_argument("--until", metavar="STAGE", help="stop after seed, download, quantize, validate or render")
     release.add_argument("--all", action="store_true", help="list every task of the plan")
+    release.add_argument(
+        "--commit",
+        action="store_true",
+        help="when it is published, commit and tag what happened in the release repository",
+    )
+    release.add_argument(
+        "--reviewed",
+        metavar="DIGEST",
+        help="publish no other card than this one: what `pipeline card NAME --digest` printed (else exit 5)",
+    )
     release.add_argument(
         "--disk-window",
         metavar="SIZE",
@@ -109,7 +120,9 @@ def _parser() -> argparse.ArgumentParser:
     plan.add_argument(
         "--context", metavar="TOKENS", action="append", default=[], help="show the memory at this length, such as 128k"
     )
-    plan.add_argument("--json", action="store_true", help="sizes, shards, classes, rules and memory for programs")
+    how = plan.add_mutually_exclusive_group()
+    how.add_argument("--json", action="store_true", help="sizes, shards, classes, rules and memory for programs")
+    how.add_argument("--markdown", action="store_true", help="the sizes alone, as tables for a page of GitHub")
 
     status = _command(
         commands,
@@ -136,6 +149,7 @@ def _parser() -> argparse.ArgumentParser:
     _with_name(card)
     how = card.add_mutually_exclusive_group()
     how.add_argument("--check", action="store_true", help="write nothing; exit 5 when the card differs")
+    how.add_argument("--digest", action="store_true", help="write nothing; print what `release --reviewed` takes")
     how.add_argument("--diff", action="store_true", help="write nothing; show what would change")
 
     compare = _command(
@@ -324,9 +338,12 @@ def _release(options: argparse.Namespace) -> int:
     from pipeline import command
 
     window = command.size(options.disk_window) if options.disk_window else None
+    publishing = {"recorded": options.commit, "reviewed": options.reviewed}
     if options.dry_run:
-        return command.show_plan(options.name, options.workspace, until=options.until, every=options.all)
-    return command.release(options.name, options.workspace, until=options.until, every=options.all, window=window)
+        return command.show_plan(options.name, options.workspace, until=options.until, every=options.all, **publishing)
+    return command.release(
+        options.name, options.workspace, until=options.until, every=options.all, window=window, **publishing
+    )
 
 
 def _plan(options: argparse.Namespace) -> int:
@@ -334,7 +351,12 @@ def _plan(options: argparse.Namespace) -> int:
 
     contexts = [command.tokens(text) for text in options.context]
     return command.show_sizes(
-        options.name, options.workspace, contexts=contexts, every=options.all, as_json=options.json
+        options.name,
+        options.workspace,
+        contexts=contexts,
+        every=options.all,
+        as_json=options.json,
+        as_markdown=options.markdown,
     )
 
 
@@ -347,6 +369,8 @@ def _status(options: argparse.Namespace) -> int:
 def _card(options: argparse.Namespace) -> int:
     from pipeline import command
 
+    if options.digest:
+        return command.show_digest(options.name)
     return command.card(options.name, check=options.check, diff=options.diff)
 
 

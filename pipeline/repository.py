@@ -182,5 +182,5 @@ def _verb(arguments: Sequence[str]) -> str:
 def _run(root: Path, arguments: Sequence[str]) -> str:
     from git import Git
 
-    # Names of files are names, whatever they look like.
-    return str(Git(root).execute(["git", "--literal-pathspecs", *arguments]))
+    # Names of files are names, whatever they look like; and who only looks leaves no file that git likes to write.
+    return str(Git(root).execute(["git", "--literal-pathspecs", "--no-optional-locks", *arguments]))

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import subprocess
 
 import pytest
@@ -12,15 +11,6 @@ MADE = ("releases/demo/README.md", "releases/demo/assets", "releases/demo/releas
 INPUTS = ("releases/demo", "releases/recipes/mixed.yaml")
 TAG = "demo-v1"
 IDENTITY = {"user.name": "Someone", "user.email": "someone@example.org"}
-
-
-@pytest.fixture(autouse=True)
-def _nothing_of_the_person_who_runs_this(monkeypatch, tmp_path):
-    for variable in [name for name in os.environ if name.startswith("GIT_")]:
-        monkeypatch.delenv(variable)
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
-    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
 
 
 def git(root, *arguments):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pipeline.engine.task import Lane, Task
+from pipeline.errors import CardDiffers
 from pipeline.lock import Lock
 from pipeline.manifest import File, Manifest, write_atomically
 from pipeline.stages import measuring, quantize, validate
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 LANE = Lane("render", "writes the lock, the evidence and the model card, which reviewers read as a diff", unit="files")
 TASK = "render/card"
 CARD = "card/README.md"
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _FILES = {"README.md": CARD, "evidence.json": "card/evidence.json", "release.lock.json": "card/release.lock.json"}
 
 
@@ -38,6 +41,20 @@ def rendered(asked: Asked, folders: Folders) -> str:
     from pipeline.card.render import render, template_folder
 
     return render(inputs_of(asked, folders), template_folder(folders.root))
+
+
+def digest(card: str) -> str:
+    """What names a card to those who reviewed it, such as `sha256:5f…`; of its bytes in a repository."""
+    return f"sha256:{hashlib.sha256(card.encode()).hexdigest()}"
+
+
+def check_reviewed(job: Job, card: str) -> None:
+    """`CardDiffers` when only another card may be published."""
+    if job.reviewed and digest(card) != job.reviewed:
+        raise CardDiffers(
+            f"the card is {digest(card)}, and the one that was reviewed is {job.reviewed}",
+            hint=f"Nothing was published. See `pipeline card {job.name} --diff`, and review what it is now.",
+        )
 
 
 def write_commit(job: Job, commit: str) -> None:

@@ -140,17 +140,30 @@ def _parser() -> argparse.ArgumentParser:
         commands,
         "card",
         "render the model card from what was measured",
-        "Renders releases/NAME/README.md from the release, its recipe, the lock and the evidence.",
-        "  pipeline card demo            write it\n"
-        "  pipeline card demo --check    exit 5 when the committed card is another\n"
-        "  pipeline card demo --diff     show the difference",
+        "Renders releases/NAME/README.md from the release, its recipe, the lock and the evidence. A diff shows what\n"
+        "changed of its figures, recipe, front matter and words, worst first. AGAINST is what git's HEAD holds, or\n"
+        "`published` (what the Hub holds), a git revision, a README.md, an evidence.json, a folder of them, or\n"
+        "another release.",
+        "  pipeline card demo                       write it\n"
+        "  pipeline card demo --check               exit 5 when the committed card is another\n"
+        "  pipeline card demo --diff                what changed since HEAD\n"
+        "  pipeline card demo --diff published --format github\n"
+        "  pipeline card demo --diff main --open    both cards side by side, in a browser",
     )
     card.set_defaults(run=_card)
     _with_name(card)
     how = card.add_mutually_exclusive_group()
     how.add_argument("--check", action="store_true", help="write nothing; exit 5 when the card differs")
     how.add_argument("--digest", action="store_true", help="write nothing; print what `release --reviewed` takes")
-    how.add_argument("--diff", action="store_true", help="write nothing; show what would change")
+    how.add_argument(
+        "--diff", nargs="?", const="", metavar="AGAINST", help="write nothing; show what changed since AGAINST"
+    )
+    card.add_argument(
+        "--format", choices=("term", "github", "json"), help="for people (default), for a comment, for programs"
+    )
+    card.add_argument("--page", type=Path, metavar="FILE", help="write both cards side by side as one HTML file")
+    card.add_argument("--open", action="store_true", help="write that page into the workspace and open a browser")
+    _with_workspace(card)
 
     compare = _command(
         commands,
@@ -368,10 +381,26 @@ def _status(options: argparse.Namespace) -> int:
 
 def _card(options: argparse.Namespace) -> int:
     from pipeline import command
+    from pipeline.errors import UsageError
 
+    paged = options.page or options.open
+    if (options.check or options.digest) and (paged or options.format):
+        option = "--check" if options.check else "--digest"
+        raise UsageError(f"{option} shows no diff: leave out --format, --page and --open")
+    if options.format and options.diff is None:
+        raise UsageError("--format says how a diff is shown: add --diff")
     if options.digest:
         return command.show_digest(options.name)
-    return command.card(options.name, check=options.check, diff=options.diff)
+    if options.diff is None and not paged:
+        return command.card(options.name, check=options.check)
+    return command.show_card_diff(
+        options.name,
+        options.workspace,
+        options.diff,
+        form=options.format or "term",
+        page=options.page,
+        browse=options.open,
+    )
 
 
 def _compare(options: argparse.Namespace) -> int:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline import console, stages
+from pipeline import card_command, console, stages
 from pipeline.card import quality
 from pipeline.engine.plan import plan
 from pipeline.engine.run import run
@@ -142,14 +142,7 @@ def show_sizes(
     return 0
 
 
-def show_digest(name: str) -> int:
-    """What `--reviewed` takes, of the card that the inputs render."""
-    folders = _folders(None)
-    console.show_text(render.digest(render.rendered(load_release(folders.root, name), folders)))
-    return 0
-
-
-def card(name: str, *, check: bool, diff: bool) -> int:
+def card(name: str, *, check: bool) -> int:
     from pipeline.card.diff import differs
 
     folders = _folders(None)
@@ -157,17 +150,31 @@ def card(name: str, *, check: bool, diff: bool) -> int:
     rendered = render.rendered(load_release(folders.root, name), folders)
     difference = differs(path.read_text() if path.exists() else "", rendered)
     shown = path.relative_to(folders.root)
-    if diff:
-        console.show_text(difference or f"{shown} is what its inputs render")
-    elif check and difference:
+    if check and difference:
         raise CardDiffers(
             f"{shown} is not what its inputs render",
             hint=f"See `pipeline card {name} --diff`; write it by leaving out --check.",
         )
-    elif not check:
+    if not check:
         write_atomically(path, rendered)
         console.show_note(f"{shown} is {'written' if difference else 'unchanged'}")
     return 0
+
+
+def show_digest(name: str) -> int:
+    return card_command.show_digest(name, _folders(None))
+
+
+def show_card_diff(
+    name: str,
+    workspace: Path | None,
+    against: str | None,
+    *,
+    form: card_command.Format,
+    page: Path | None,
+    browse: bool,
+) -> int:
+    return card_command.show_diff(name, _folders(workspace), against, form=form, page=page, browse=browse)
 
 
 def show_comparison(names: tuple[str, str], workspace: Path | None, *, as_json: bool = False) -> int:

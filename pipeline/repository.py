@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,10 @@ from pipeline.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+# What git knows a commit by: names, hashes, `HEAD~2`, `v1^`, `main@{1}`.
+_REVISION = re.compile(r"[^\s\W_][^\s\x00-\x1f:\\?*\[]*|@")
+_ORDINARY = {0o100644, 0o100755}
+_LARGEST = 32_000_000
 _UNDER_WAY = {
     "MERGE_HEAD": "a merge",
     "rebase-merge": "a rebase",
@@ -30,6 +35,35 @@ def last_change(root: Path, paths: Sequence[str]) -> tuple[str | None, bool] | N
     if not _has_git() or not _succeeds(root, "rev-parse", "--show-toplevel"):
         return None
     return _last_commit(root, paths), bool(_changed(root, paths))
+
+
+def committed_files(root: Path, revision: str, folder: str) -> tuple[str, dict[str, bytes]] | None:
+    """The commit that `revision` names, and all ordinary files that it holds in `folder` of the tree at `root`.
+
+    None where there is no such commit, or no git. Paths are relative to `folder`; links and large files are left out.
+    """
+    from git import BadName, Blob, GitCommandError, InvalidGitRepositoryError, Repo
+
+    # A revision is never taken for an option, and a path or a range is none.
+    if not _REVISION.fullmatch(revision):
+        return None
+    try:
+        with Repo(root, search_parent_directories=True) as repository:
+            name = str(repository.git.rev_parse("--verify", "--quiet", f"{revision}^{{commit}}"))
+            commit = repository.commit(name)
+            inside = root.resolve().relative_to(Path(repository.working_tree_dir or root).resolve())
+            try:
+                tree = commit.tree.join((inside / folder).as_posix())
+            except KeyError:
+                return commit.hexsha, {}
+            found = {
+                str(blob.path)[len(str(tree.path)) + 1 :]: blob.data_stream.read()
+                for blob in tree.traverse()
+                if isinstance(blob, Blob) and blob.mode in _ORDINARY and blob.size <= _LARGEST
+            }
+            return commit.hexsha, found
+    except (InvalidGitRepositoryError, GitCommandError, BadName, ValueError):
+        return None
 
 
 def check_recordable(root: Path, made: Sequence[str], inputs: Sequence[str], tag: str) -> None:

@@ -1,5 +1,6 @@
 """The only room that prints: results to standard output, everything said along the way to standard error."""
 
+from pipeline.console.card_diff import show_card_diff
 from pipeline.console.comparison import show_comparison
 from pipeline.console.messages import show_error, show_json, show_note, show_text
 from pipeline.console.plan import show_plan, show_status
@@ -12,6 +13,7 @@ from pipeline.console.sizes_page import show_sizes_page
 __all__ = [
     "Progress",
     "Summary",
+    "show_card_diff",
     "show_comparison",
     "show_error",
     "show_json",

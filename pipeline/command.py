@@ -73,6 +73,7 @@ def release(
         planned = plan(stages.tasks(job, until), job.workspace)
         console.show_plan(planned, every=every, dry_run=False)
         _check_outcome(job, planned, recorded=recorded)
+        measuring.import_ahead(planned)
         try:
             with progress:
                 run(planned, job.workspace, progress, window=window)

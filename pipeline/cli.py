@@ -180,6 +180,7 @@ def _parser() -> argparse.ArgumentParser:
     _with_workspace(compare)
     compare.add_argument("--json", action="store_true", help="the same for programs")
 
+    _add_cards(commands)
     _add_recipe(commands)
     _add_evidence(commands)
 
@@ -195,6 +196,21 @@ def _parser() -> argparse.ArgumentParser:
     _with_workspace(hub)
     hub.add_argument("--port", type=int, default=LOCAL_PORT, help="default: %(default)s")
     return parser
+
+
+def _add_cards(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    cards = _command(
+        commands,
+        "cards",
+        "say what a change does to all cards",
+        "Checks every card, and shows what changed since a commit on those that it touches: one comment of Markdown\n"
+        "for a pull request, of at most 65,536 bytes; nothing where no card is touched. Exit 5 when a card differs\n"
+        "from what its inputs render.",
+        "  pipeline cards HEAD^1 > comment.md\n  pipeline cards main --summary summary.md",
+    )
+    cards.set_defaults(run=_cards)
+    cards.add_argument("revision", metavar="REVISION", help="the commit of the release repository to compare with")
+    cards.add_argument("--summary", type=Path, metavar="FILE", help="write the same there, with more room")
 
 
 def _add_recipe(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -401,6 +417,12 @@ def _card(options: argparse.Namespace) -> int:
         page=options.page,
         browse=options.open,
     )
+
+
+def _cards(options: argparse.Namespace) -> int:
+    from pipeline import command
+
+    return command.show_touched(options.revision, options.summary)
 
 
 def _compare(options: argparse.Namespace) -> int:

@@ -162,6 +162,10 @@ def card(name: str, *, check: bool) -> int:
     return 0
 
 
+def show_touched(revision: str, summary: Path | None) -> int:
+    return card_command.show_touched(_folders(None), revision, lambda name: card(name, check=True), summary)
+
+
 def show_digest(name: str) -> int:
     return card_command.show_digest(name, _folders(None))
 

@@ -10,7 +10,7 @@ from pipeline.evidence import built, complete, dump, each, opened
 from pipeline.manifest import Manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 SCHEMA = 1
 
@@ -47,12 +47,16 @@ class LockedRecipe:
 
 @dataclass(frozen=True)
 class TensorClass:
-    """Tensors of one kind over all layers that share a precision, such as all `self_attn.q_proj` in 6 bit."""
+    """Tensors of one kind over all layers that share a precision, such as all `self_attn.q_proj` in 6 bit.
+
+    rules: which of the recipe's rules that decided anything gave it to them, counted from 1; empty where none did.
+    """
 
     name: str
     parameters: int
     precision: str
     bytes: int
+    rules: Sequence[int] = ()
 
 
 @dataclass(frozen=True)

@@ -84,6 +84,15 @@ def link(label: str, address: str) -> Markdown:
     return Markdown(f"[{_escaped(visible(label))}]({percent_quote(address, safe='/:@?=&%+~-._')})")
 
 
+def fenced(text: str, language: str = "") -> Markdown:
+    """A block of lines as they are, its fence longer than any run of backticks in it."""
+    lines = [
+        "".join(REPLACEMENT if _hides(character) else character for character in line) for line in text.split("\n")
+    ]
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    return Markdown("\n".join([f"{fence}{language}", *lines, fence]))
+
+
 def shell(text: str) -> Markdown:
     """One word of a command line, for use inside a fenced block only."""
     return Markdown(shlex.quote(visible(text)))

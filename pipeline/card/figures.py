@@ -67,13 +67,25 @@ def signed(value: float, places: int) -> str:
 def percent(ratio: float, *, sign: bool = False) -> str:
     """A ratio as per cent with two significant digits: `+4.2 %`, `41 %`, `+0.013 %`."""
     value = ratio * 100
+    if not sign and 0 < value < 0.0005:
+        return "<0.001 %"
     places = min(decimals(abs(value)), 3) if value else 0
     return (signed(value, places) if sign else f"{value:.{places}f}") + " %"
+
+
+def relative(ratio: float, error: float | None) -> str:
+    """A relative change with as many digits as its standard error carries: `-0.55 %`."""
+    return f"{signed(ratio * 100, decimals(error * 100))} %" if error else percent(ratio, sign=True)
 
 
 def byte_size(count: int) -> str:
     """Decimal units with three significant digits, as the Hub shows sizes."""
     return "1 byte" if count == 1 else _scaled(count, _BYTES, " ")
+
+
+def memory_size(count: int) -> str:
+    """Memory as machines are sold with it, in GiB where that is a whole number."""
+    return f"{count >> 30} GiB" if count % (1 << 30) == 0 else byte_size(count)
 
 
 def quantity(count: int) -> str:

@@ -18,9 +18,13 @@ OWN, BASE = "quantized", "base"
 
 @dataclass(frozen=True)
 class Model:
-    """name: in a table; label: the same in a plot; bytes, bits_per_weight: of its weights, where they are known."""
+    """bytes, bits_per_weight: of its weights, where they are known.
+
+    name: in a row of a table, linked where it is published; short: in a heading; label: in a plot.
+    """
 
     name: Markdown
+    short: Markdown
     label: str
     bytes: int | None = None
     bits_per_weight: float | None = None
@@ -34,24 +38,31 @@ class Models:
     known: Mapping[str, Model]
 
     def model(self, subject: str) -> Model:
-        return self.known.get(subject) or Model(code(subject), subject)
+        return self.known.get(subject) or Model(code(subject), code(subject), subject)
 
     def order(self, subject: str) -> int:
         """The released model first, then its base, its siblings, and the others as the evidence has them."""
         return list(self.known).index(subject) if subject in self.known else len(self.known)
 
 
-def models(inputs: Inputs) -> Models:
-    label = inputs.release.label
-    own = Markdown(f"**{plain(label)}** (this model)" if label else "**this model**")
+def sibling_subject(name: str) -> str:
+    return f"releases/{name}"
+
+
+def models(inputs: Inputs, base: Markdown) -> Models:
+    """base: the name of the base in tables."""
+    given = inputs.release.label
+    own = Markdown(f"**{plain(given)}** (this model)" if given else "**this model**")
+    short = Markdown(f"{plain(given)} (this model)" if given else "this model")
     known = {
-        OWN: Model(own, label or inputs.name, inputs.lock.bytes, inputs.lock.bits_per_weight),
-        BASE: Model(Markdown("the base"), "the base"),
+        OWN: Model(own, short, given or inputs.name, inputs.lock.bytes, inputs.lock.bits_per_weight),
+        BASE: Model(base, Markdown("the base"), "the base"),
     }
     measurements = list(inputs.evidence.measurements)
     for sibling in inputs.siblings:
-        subject = f"releases/{sibling.name}"
-        name = link(sibling.label, sibling.address) if sibling.address else plain(sibling.label)
-        known[subject] = Model(name, sibling.label, sibling.bytes, sibling.bits_per_weight)
+        subject = sibling_subject(sibling.name)
+        label = plain(sibling.label)
+        name = link(sibling.label, sibling.address) if sibling.address else label
+        known[subject] = Model(name, label, sibling.label, sibling.bytes, sibling.bits_per_weight)
         measurements += [replace(one, subject=subject) for one in sibling.evidence.measurements if one.subject == OWN]
     return Models(Evidence(tuple(measurements)), known)

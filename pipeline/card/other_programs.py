@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from pipeline.card import figures
 from pipeline.card.escape import Markdown, code, plain, prose
-from pipeline.card.speed import BACKENDS, model_name
+from pipeline.card.models import OWN
+from pipeline.card.speed import BACKENDS
+from pipeline.card.standing import against
 from pipeline.release.change import Change, between
 from pipeline.release.comparable import why_not
 from pipeline.release.metrics import number
@@ -16,7 +18,8 @@ from pipeline.release.metrics import number
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pipeline.evidence import Evidence, Measurement
+    from pipeline.card.models import Model, Models
+    from pipeline.evidence import Measurement
 
 # After `python`, -m names a module and no model.
 _MODEL = re.compile(r"""(?<!python)(?<!python3)( -m| --model)([ =])(?:'[^']*'|"[^"]*"|\S+)""")
@@ -24,11 +27,17 @@ _MODEL = re.compile(r"""(?<!python)(?<!python3)( -m| --model)([ =])(?:'[^']*'|"[
 
 @dataclass(frozen=True)
 class Table:
-    """Perplexities that were measured in one way, which `how` says; `best`: one of them is surely the lowest."""
+    """Perplexities that were measured in one way, which `how` says; `best`: one of them is surely the lowest.
+
+    verdict: what it says of the released model, as a part of a sentence; empty when it says nothing.
+    """
 
     how: Markdown
     headings: tuple[str, ...]
     rows: tuple[tuple[object, ...], ...]
+    align: str
+    compared: bool
+    verdict: Markdown
     best: bool
     has_error: bool
     reported: bool
@@ -46,18 +55,22 @@ class OtherPrograms:
     def has_error(self) -> bool:
         return any(table.has_error for table in self.tables)
 
+    @property
+    def verdict(self) -> Markdown:
+        return next((table.verdict for table in self.tables if table.verdict), Markdown(""))
 
-def read(evidence: Evidence) -> OtherPrograms:
-    """In each table the released model first, then its base, then the others in the order of the evidence."""
+
+def read(models: Models) -> OtherPrograms:
+    """In each table the released model first, then its base, its siblings, and the others in the evidence's order."""
     ways: list[list[Measurement]] = []
-    for one in evidence.measurements:
+    for one in models.evidence.measurements:
         if one.measure == "perplexity" and one.imported:
             way = next((way for way in ways if _alike(one, way[0])), None)
             if way is None:
                 ways.append([one])
             else:
                 way.append(one)
-    return OtherPrograms(tuple(_table(way) for way in ways))
+    return OtherPrograms(tuple(_table(way, models) for way in ways))
 
 
 def _alike(one: Measurement, other: Measurement) -> bool:
@@ -70,22 +83,62 @@ def _command(measurement: Measurement) -> str:
     return _MODEL.sub(r"\1\2MODEL", str(measurement.settings.get("command", "")))
 
 
-def _table(way: list[Measurement]) -> Table:
-    way.sort(key=lambda one: (one.subject != "quantized", one.subject != "base"))
-    best = _best(way)
+def _table(way: list[Measurement], models: Models) -> Table:
+    way.sort(key=lambda one: models.order(one.subject))
+    best, first = _best(way), _first(way, models)
+    names = [models.model(one.subject) for one in way]
     origins = [_origin(one) for one in way]
+    columns: dict[str, Sequence[object]] = {
+        "Model": [model.name for model in names],
+        "Size": ["" if model.bytes is None else figures.byte_size(model.bytes) for model in names],
+        "Perplexity": [_figure(one, one is best) for one in way],
+    }
+    if first:
+        columns[f"Against {models.model(first.subject).label}"] = [_against(first, one) for one in way]
     apart = len(set(origins)) > 1
+    if apart:
+        columns["From"] = [origin or "measured" for origin in origins]
+    columns = {heading: column for heading, column in columns.items() if any(column)}
     return Table(
         how=Markdown("; ".join([*_how(way), *([] if apart or not origins[0] else origins[:1])])),
-        headings=("Model", "Perplexity", *(["From"] if apart else [])),
-        rows=tuple(
-            (model_name(one.subject), _figure(one, one is best), *([origin or "measured"] if apart else []))
-            for one, origin in zip(way, origins, strict=True)
-        ),
+        headings=tuple(columns),
+        rows=tuple(zip(*columns.values(), strict=True)),
+        align="".join("l" if heading in {"Model", "From"} else "r" for heading in columns),
+        compared=bool(first and any(_against(first, one) for one in way)),
+        verdict=_verdict(first, best, way[0], models),
         best=best is not None,
         has_error=any(_error(one) is not None for one in way),
         reported=any(one.source == "reported" for one in way),
     )
+
+
+def _first(way: Sequence[Measurement], models: Models) -> Measurement | None:
+    """What the others are measured against: the base, or else the first sibling that the release names."""
+    known = [one for one in way if one.subject in models.known and one.subject != OWN]
+    return known[0] if known and len(way) > 1 else None
+
+
+def _against(first: Measurement, one: Measurement) -> str:
+    change = between(first, one) if one is not first else None
+    return against(change) if isinstance(change, Change) else ""
+
+
+def _verdict(first: Measurement | None, best: Measurement | None, own: Measurement, models: Models) -> Markdown:
+    if own.subject != OWN:
+        return Markdown("")
+    said = f"{'Reported perplexity' if own.source == 'reported' else 'Perplexity'} {_figure(own, best=False)}"
+    held_against = {one.subject: one for one in (first, best) if one and one is not own}
+    words = [word for one in held_against.values() if (word := _word(one, own, models.model(one.subject)))]
+    return Markdown(", ".join([said, " and ".join(words)]) if words else said)
+
+
+def _word(other: Measurement, own: Measurement, model: Model) -> str:
+    change = between(other, own)
+    if not isinstance(change, Change) or change.word not in {"better", "worse", "within error"}:
+        return ""
+    word = "within the error of" if change.word == "within error" else f"{change.word} than"
+    size = f" at {figures.byte_size(model.bytes)}" if model.bytes else ""
+    return f"{word} {plain(model.label)}'s {_figure(other, best=False)}{size}"
 
 
 def _best(way: Sequence[Measurement]) -> Measurement | None:

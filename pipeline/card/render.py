@@ -1,7 +1,7 @@
 """The model card: a pure function of what was asked, what happened, and the templates.
 
 Nothing here reads a clock, the environment or the network, so the same release gives the same bytes. That is also why
-the published commit, times and durations stay out of the card.
+the published commit and durations stay out of the card; days are those that the lock and the evidence hold.
 """
 
 from __future__ import annotations
@@ -10,12 +10,27 @@ import re
 import shlex
 from typing import TYPE_CHECKING
 
-from pipeline.card import escape, figures, front_matter, other_programs, quality, speed, templates
+from pipeline.card import (
+    escape,
+    figures,
+    front_matter,
+    other_programs,
+    quality,
+    speed,
+    standing,
+    templates,
+    will_it_run,
+)
+from pipeline.card.changelog import changelog
 from pipeline.card.escape import Markdown
 from pipeline.card.hub_fields import hub_fields, license_file
 from pipeline.card.inputs import WEB
 from pipeline.card.licenses import LICENSES
+from pipeline.card.models import BASE, OWN, models, sibling_subject
 from pipeline.card.templates import template_folder
+from pipeline.evidence import Evidence
+from pipeline.release.draft import Draft, DraftRule
+from pipeline.release.find import recipe_file
 from pipeline.release.server_command import server_command
 
 if TYPE_CHECKING:
@@ -25,12 +40,14 @@ if TYPE_CHECKING:
     from pipeline.card.inputs import Inputs
     from pipeline.card.quality import Quality
     from pipeline.lock import Lock
+    from pipeline.release.recipe import Recipe
     from pipeline.release.schema import Release
 
 __all__ = ["render", "template_folder"]
 
 LOCAL_ENDPOINT = "http://127.0.0.1:8600"
 
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _Rows = list[tuple[object, ...]]
 _KL = {
     "KL median": "median",
@@ -60,20 +77,29 @@ def _tidy(body: str) -> str:
 
 def _values(inputs: Inputs, found: Quality) -> Mapping[str, object]:
     """What templates may name. Strings that are not `Markdown` are escaped where they are used."""
-    release, recipe, lock, evidence = inputs.release, inputs.recipe, inputs.lock, inputs.evidence
+    release, recipe, lock = inputs.release, inputs.recipe, inputs.lock
+    beside = models(inputs, escape.code(release.base.repo))
+    class_headings, class_rows = _classes(lock)
     local = release.hub == "local"
     trust = release.base.trust_remote_code
     server = server_command(release.target.repo, trust_remote_code=trust)
     return {
+        "name": inputs.name,
+        "released": inputs.released,
         "release": release,
         "recipe": recipe,
         "lock": lock,
         "quality": found,
-        "other_programs": other_programs.read(evidence),
-        "speed": speed.read(evidence),
+        "standing": standing.read(beside, _own_evidence(inputs)),
+        "other_programs": other_programs.read(beside),
+        "speed": speed.read(beside),
+        "will": will_it_run.read(lock),
+        "plots": {},
+        "changelog": changelog(inputs.notes),
         "local": local,
         "endpoint": LOCAL_ENDPOINT,
         "repository": release.target.repo,
+        "lm_studio": f"lmstudio://open_from_hf?model={release.target.repo}",
         "question": found.generation.sample.prompt if found.generation else release.evaluate.prompts[0].ask,
         "tokenizer_packages": _tokenizer_packages(lock),
         "server_command": Markdown(" ".join(escape.shell(word) for word in server)),
@@ -83,11 +109,15 @@ def _values(inputs: Inputs, found: Quality) -> Mapping[str, object]:
         "base_place": _place(local, release.base.repo, release.base.revision),
         "text_place": _text_place(release, local),
         "licence_place": _licence(release, lock),
-        "perplexity_rows": _perplexity_rows(release, found),
+        "measured_on": _days(inputs.evidence),
         "divergence_rows": _divergence_rows(found),
         "weight_rows": _weight_rows(found),
-        "class_rows": _class_rows(lock),
-        "memory_rows": [(figures.grouped(row.context), figures.byte_size(row.bytes)) for row in lock.memory],
+        "class_headings": class_headings,
+        "class_rows": class_rows,
+        "class_align": "lrlrr" + "l" * (len(class_headings) - 5),
+        "recipe_file": recipe_file(lock.recipe.name),
+        "recipe_text": _recipe_text(recipe),
+        "pinned": [f"{tool}=={lock.tools[tool]}" for tool in ("mlx", "mlx-lm") if tool in lock.tools],
         "file_rows": [
             (escape.code(file.path), figures.byte_size(file.size), escape.code(file.sha256)) for file in lock.model
         ],
@@ -103,6 +133,8 @@ def _tokenizer_packages(lock: Lock) -> Markdown:
 def _place(local: bool, repository: str, revision: str, file: str = "") -> Markdown:
     """A repository at a commit, as a link unless it is on a local Hub, where no stranger can follow it."""
     short = revision[:12]
+    if not revision.strip("0"):
+        return Markdown(f"{escape.link(repository, f'{WEB}/{repository}')} at a commit that is still to be named")
     if local:
         inside = f"{escape.code(file)} of " if file else ""
         return Markdown(f"{inside}{escape.code(repository)} at commit {escape.code(short)}")
@@ -129,22 +161,32 @@ def _licence(release: Release, lock: Lock) -> Markdown:
     return Markdown(f"{name}, whose text is in {escape.link(file, file)}")
 
 
-def _perplexity_rows(release: Release, found: Quality) -> _Rows:
-    rows: _Rows = []
-    change = found.comparison
-    for name, figure, difference in (
-        (escape.code(release.base.repo), found.base, ""),
-        (Markdown("**this model**"), found.quantized, _difference(change) if change else ""),
-    ):
-        if figure:
-            reported = " (reported)" if figure.reported else ""
-            rows.append((name, figures.with_error(figure.value, figure.error) + reported, difference))
-    return rows
+def _own_evidence(inputs: Inputs) -> Mapping[str, Evidence]:
+    """By subject, what was measured for the release that a model is of."""
+    siblings = {sibling_subject(sibling.name): sibling.evidence for sibling in inputs.siblings}
+    return {
+        subject: Evidence(tuple(one for one in evidence.measurements if not one.imported))
+        for subject, evidence in {OWN: inputs.evidence, **siblings}.items()
+    }
 
 
-def _difference(change: quality.Comparison) -> str:
-    amount = figures.signed(change.difference, figures.decimals(change.error))
-    return f"{amount} ({figures.percent(change.ratio, sign=True)})"
+def _days(evidence: Evidence) -> str:
+    """When the released model was measured here: a day, or the first and the last one."""
+    own = [one.measured_at[:10] for one in evidence.measurements if one.subject in {OWN, BASE} and not one.imported]
+    days = sorted({day for day in own if _DAY.fullmatch(day)})
+    if len(days) > 1:
+        return f"from {days[0]} to {days[-1]}"
+    return f"on {days[0]}" if days else ""
+
+
+def _recipe_text(recipe: Recipe) -> str:
+    """The recipe as one file, with the rules of all that it extends."""
+    rules = tuple(
+        DraftRule(escape.visible(rule.match), rule.layers, rule.decision, escape.visible(rule.why))
+        for rule in recipe.rules
+    )
+    why = escape.visible(recipe.otherwise_why)
+    return Draft(escape.visible(recipe.summary), rules, recipe.otherwise, why).text().rstrip("\n")
 
 
 def _divergence_rows(found: Quality) -> _Rows:
@@ -164,9 +206,10 @@ def _weight_rows(found: Quality) -> _Rows:
     return [*rows, *([tuple(total)] if total else [])]
 
 
-def _class_rows(lock: Lock) -> Sequence[tuple[object, ...]]:
-    """Largest first, and the sum at the end."""
+def _classes(lock: Lock) -> tuple[tuple[str, ...], Sequence[tuple[object, ...]]]:
+    """Headings and rows, largest first, and the sum at the end; which rule decided, where the lock knows that."""
     largest = sorted(lock.classes, key=lambda kind: (-kind.bytes, kind.name, kind.precision))
+    ruled = any(kind.rules for kind in largest)
     rows: _Rows = [
         (
             escape.code(kind.name),
@@ -174,9 +217,12 @@ def _class_rows(lock: Lock) -> Sequence[tuple[object, ...]]:
             kind.precision,
             figures.byte_size(kind.bytes),
             figures.percent(kind.bytes / lock.bytes),
+            *([", ".join(map(str, kind.rules))] if ruled else []),
         )
         for kind in largest
     ]
     average = f"{figures.bits(lock.bits_per_weight)} bits per weight"
     total = (figures.grouped(lock.parameters), average, figures.byte_size(lock.bytes), figures.percent(1))
-    return [*rows, tuple(Markdown(f"**{text}**") for text in ("all", *total))]
+    headings = ("Tensors", "Parameters", "Stored as", "Size", "Share", *(["Rule"] if ruled else []))
+    last = tuple(Markdown(f"**{text}**") for text in ("all", *total))
+    return headings, [*rows, (*last, *([""] if ruled else []))]

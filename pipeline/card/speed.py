@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from pipeline.card import figures
 from pipeline.card.escape import Markdown, code, plain, prose
+from pipeline.card.models import OWN
 from pipeline.evidence import HARNESS
+from pipeline.release.metrics import SURE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from pipeline.evidence import Evidence, Measurement
+    from pipeline.card.models import Models
+    from pipeline.evidence import Measurement
     from pipeline.manifest import Json
 
-_OWN = "quantized"
 BACKENDS = {"cpu": "the CPU", "metal": "the GPU, by Metal", "cuda": "the GPU, by CUDA"}
 # Settings that tell no two columns of one model apart.
 _ALIKE = frozenset({"command", "model", "reported"})
@@ -29,9 +32,10 @@ class Rate:
     deviation: float | None
     peak_memory: int | None
 
-    def __str__(self) -> str:
+    def text(self, places: int) -> str:
+        """places: decimals where the deviation does not tell how many digits mean anything."""
         if self.deviation is None:
-            return figures.significant(self.tokens_per_second, 4)
+            return f"{self.tokens_per_second:.{places}f}"
         return figures.with_error(self.tokens_per_second, self.deviation)
 
 
@@ -51,6 +55,12 @@ class Column:
         return (*self.prompt.values(), *self.generation.values())
 
     @property
+    def places(self) -> int:
+        """Decimals that show all figures without a known deviation as they were given."""
+        given = [rate.tokens_per_second for rate in self.rates if rate.deviation is None]
+        return max((len(repr(value).partition(".")[2]) for value in given if not value.is_integer()), default=0)
+
+    @property
     def has_memory(self) -> bool:
         return any(rate.peak_memory for rate in self.rates)
 
@@ -63,6 +73,10 @@ class Speed:
     def own(self) -> Column | None:
         """The released model's, as `pipeline` measured it."""
         return next((column for column in self.columns if column.own), None)
+
+    @property
+    def has_best(self) -> bool:
+        return any(isinstance(cell, Markdown) for row in self.rows for cell in row)
 
     @property
     def reported(self) -> bool:
@@ -94,31 +108,32 @@ class Speed:
         for words, kind in (("reading", "prompt"), ("generating", "generation")):
             tables: list[Mapping[int, Rate]] = [getattr(column, kind) for column in self.columns]
             for tokens in sorted({tokens for table in tables for tokens in table}):
-                found = zip(self.columns, (table.get(tokens) for table in tables), strict=True)
-                cells = [cell for column, rate in found for cell in _cells(column, rate)]
+                found = list(zip(self.columns, (table.get(tokens) for table in tables), strict=True))
+                best = _fastest(found)
+                cells = [
+                    cell
+                    for column, rate in found
+                    for cell in _cells(column, rate, bold=any(rate is one for one in best))
+                ]
                 rows.append((f"{words} {figures.grouped(tokens)} tokens", *cells))
         return tuple(rows)
 
 
-def read(evidence: Evidence) -> Speed:
-    """The released model first, then its base, then the others in the order of the evidence."""
-    found = [one for one in evidence.measurements if one.measure == "speed"]
-    found.sort(key=lambda one: (one.subject != _OWN, one.subject != "base"))
-    return Speed(tuple(_column(one, found) for one in found))
+def read(models: Models) -> Speed:
+    """The released model first, then its base, its siblings, and the others in the order of the evidence."""
+    found = [one for one in models.evidence.measurements if one.measure == "speed"]
+    found.sort(key=lambda one: models.order(one.subject))
+    return Speed(tuple(_column(one, found, models.model(one.subject).short) for one in found))
 
 
-def model_name(subject: str) -> Markdown:
-    return {_OWN: Markdown("this model"), "base": Markdown("the base")}.get(subject, code(subject))
-
-
-def _column(measurement: Measurement, every: Sequence[Measurement]) -> Column:
+def _column(measurement: Measurement, every: Sequence[Measurement], name: Markdown) -> Column:
     values = cast("Mapping[str, Any]", measurement.values)
     return Column(
-        name=Markdown(f"{model_name(measurement.subject)}{_difference(measurement, every)}"),
+        name=Markdown(f"{name}{_difference(measurement, every)}"),
         prompt=_rates(values["prompt"]),
         generation=_rates(values["generation"]),
         how=Markdown("; ".join(_how(measurement))),
-        own=measurement.subject == _OWN and measurement.source == "measured" and measurement.harness == HARNESS,
+        own=measurement.subject == OWN and measurement.source == "measured" and measurement.harness == HARNESS,
         reported=measurement.source == "reported",
     )
 
@@ -163,6 +178,8 @@ def _how(measurement: Measurement) -> Iterator[Markdown]:
         yield plain(f"in {dtype} on {where}" if dtype else f"on {where}")
     if machine := figures.machine(measurement.machine):
         yield plain(machine)
+    elif measurement.source == "reported":
+        yield Markdown("on which machine is not said")
     if command := settings.get("command"):
         yield code(str(command))
     if measurement.source == "reported":
@@ -175,7 +192,24 @@ def _headings(column: Column) -> Iterator[Markdown]:
         yield Markdown("its peak memory")
 
 
-def _cells(column: Column, rate: Rate | None) -> Iterator[str]:
-    yield str(rate) if rate else ""
+def _fastest(row: Sequence[tuple[Column, Rate | None]]) -> list[Rate]:
+    """Of all that were timed in one way the fastest, unless its lead may be chance."""
+    ways: dict[Markdown, list[Rate]] = {}
+    for column, rate in row:
+        if rate:
+            ways.setdefault(column.how, []).append(rate)
+    best = []
+    for rates in ways.values():
+        first, *others = sorted(rates, key=lambda rate: -rate.tokens_per_second)
+        if others and first.tokens_per_second - others[0].tokens_per_second > SURE * math.hypot(
+            first.deviation or 0, others[0].deviation or 0
+        ):
+            best.append(first)
+    return best
+
+
+def _cells(column: Column, rate: Rate | None, *, bold: bool) -> Iterator[str]:
+    text = rate.text(column.places) if rate else ""
+    yield Markdown(f"**{text}**") if bold else text
     if column.has_memory:
         yield figures.byte_size(rate.peak_memory) if rate and rate.peak_memory else ""

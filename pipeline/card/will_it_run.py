@@ -81,7 +81,7 @@ def read(lock: Lock) -> WillItRun:
         return WillItRun(needs, (), None)
     start = max(0, MACS.index(first) - 1)
     stop = MACS.index(always) + 1 if always else len(MACS)
-    return WillItRun(needs, MACS[start : max(stop, start + 2)][:_COLUMNS], always)
+    return WillItRun(needs, MACS[start:stop][:_COLUMNS], always)
 
 
 def _answer(mac: int, nbytes: int) -> str:

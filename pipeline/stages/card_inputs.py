@@ -12,6 +12,7 @@ from pipeline.lock import ContextMemory, Lock, LockedBase, LockedRecipe, LockedR
 from pipeline.manifest import File, Manifest
 from pipeline.release.elsewhere import load_elsewhere
 from pipeline.release.find import elsewhere_names, evidence_file, imported_file, lock_file, notes_file
+from pipeline.release.layers import layer_class
 from pipeline.release.load import load_release
 from pipeline.stages.happened import happened
 from pipeline.stages.job import open_planned
@@ -20,6 +21,7 @@ from pipeline.weights.side_files import side_files
 
 if TYPE_CHECKING:
     from pipeline.release.load import Asked
+    from pipeline.release.recipe import Assignment
     from pipeline.stages.job import Folders, Planned
 
 
@@ -48,6 +50,7 @@ def imported_figures(folders: Folders, name: str) -> Evidence:
 
 def planned_lock(job: Planned) -> Lock:
     """What is known before anything is made: all but the digests of the files, and none of the texts' sizes."""
+    deciding = _deciding(job.assignment)
     rules = zip(job.recipe.rules, job.assignment.counts, strict=True)
     shards = [File(shard.name, shard.size) for shard in job.layout.shards]
     return Lock(
@@ -59,7 +62,12 @@ def planned_lock(job: Planned) -> Lock:
         parameters=job.layout.parameters,
         bytes=job.layout.nbytes,
         bits_per_weight=job.layout.bits_per_weight,
-        classes=tuple(TensorClass(row.name, row.parameters, row.precision, row.nbytes) for row in job.layout.classes),
+        classes=tuple(
+            TensorClass(
+                row.name, row.parameters, row.precision, row.nbytes, deciding.get((row.name, row.precision), [])
+            )
+            for row in job.layout.classes
+        ),
         rules=tuple(
             LockedRule(rule.match, str(rule.layers or ""), str(rule.decision), count, rule.why) for rule, count in rules
         ),
@@ -67,6 +75,17 @@ def planned_lock(job: Planned) -> Lock:
         target=LockedTarget(job.release.target.repo, job.release.target.tag),
         memory=tuple(ContextMemory(row.context, row.nbytes) for row in sizes(job).memory if row.nbytes is not None),
     )
+
+
+def _deciding(assignment: Assignment) -> dict[tuple[str, str], list[int]]:
+    """By tensor class and precision, the numbers of the rules that decided it, those that decided nothing left out."""
+    numbers = {index: number for number, index in enumerate((i for i, n in enumerate(assignment.counts) if n), 1)}
+    found: dict[tuple[str, str], set[int]] = {}
+    for one in assignment.modules:
+        if isinstance(one.by, int):
+            key = layer_class(one.module.path), str(one.precision)
+            found.setdefault(key, set()).add(numbers[one.by])
+    return {key: sorted(given) for key, given in found.items()}
 
 
 def _lock(asked: Asked, folders: Folders) -> tuple[Lock, bool]:

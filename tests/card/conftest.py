@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.card.inputs import Inputs
+from pipeline.card.inputs import Inputs, Sibling
 from pipeline.card.render import render
 from pipeline.evidence import Evidence, Measurement
 from pipeline.lock import (
@@ -164,6 +164,9 @@ class Case:
     recipe: Recipe
     lock: Lock
     evidence: Evidence
+    siblings: tuple[Sibling, ...] = ()
+    notes: str = ""
+    released: bool = True
     templates: Path = TEMPLATES
 
     perplexity = staticmethod(perplexity)
@@ -179,7 +182,9 @@ class Case:
 
     @property
     def inputs(self) -> Inputs:
-        return Inputs("demo", self.release, self.recipe, self.lock, self.evidence)
+        return Inputs(
+            "demo", self.release, self.recipe, self.lock, self.evidence, self.siblings, self.notes, self.released
+        )
 
     def card(self) -> str:
         return render(self.inputs, self.templates)
@@ -190,6 +195,14 @@ class Case:
 
     def with_lock(self, **changes) -> Case:
         return replace(self, lock=replace(self.lock, **changes))
+
+    def with_siblings(self, *siblings: tuple[str, int | None, tuple[Measurement, ...]]) -> Case:
+        """Each with its label, its bytes and its measurements."""
+        made = (
+            Sibling(f"sibling-{number}", label, f"https://example.org/{number}", size, None, Evidence(measurements))
+            for number, (label, size, measurements) in enumerate(siblings, 1)
+        )
+        return replace(self, siblings=tuple(made))
 
     def with_evidence(self, *measurements) -> Case:
         return replace(self, evidence=Evidence(measurements))

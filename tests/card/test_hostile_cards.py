@@ -65,8 +65,11 @@ def poisoned(demo, text):
         demo.weight_error(**{text: 0.1}),
         *imported(demo, line, text),
     )
-    recipe = replace(demo.recipe, summary=text)
-    return replace(demo, release=asked, recipe=recipe, lock=lock).with_evidence(*measurements)
+    rule = replace(demo.recipe.rules[0], match=text, why=text)
+    recipe = replace(demo.recipe, summary=text, rules=(rule, *demo.recipe.rules[1:]), otherwise_why=text)
+    siblings = ((text, 10, (demo.perplexity("quantized", 12.9, 0.4), *imported(demo, "quantized", text))),)
+    made = replace(demo, release=asked, recipe=recipe, lock=lock, notes=f"Words.\n\n{text}\n\n- {text}")
+    return made.with_siblings(*siblings).with_evidence(*measurements)
 
 
 def imported(demo, line, text):
@@ -96,7 +99,7 @@ def test_hostile_words_change_no_structure(measured, text):
     assert elements(rendered) <= elements(clean) | {"br"}
     assert all(target.startswith("https://") for target in re.findall(r'href="([^"]*)"', rendered))
     assert not set("\N{RIGHT-TO-LEFT OVERRIDE}\N{RIGHT-TO-LEFT MARK}\N{ZERO WIDTH SPACE}") & set(card)
-    assert len(card) < 170_000
+    assert len(card) < 250_000
 
 
 def test_template_code_is_shown_and_not_run(demo):
@@ -110,8 +113,7 @@ def test_tags_of_others_are_shown_and_not_obeyed(demo):
 
 
 def clean_card(demo):
-    """The demo with imported figures too."""
-    return demo.with_evidence(*demo.evidence.measurements, *imported(demo, "A model", "A word.")).card()
+    return poisoned(demo, "A word.").card()
 
 
 def outline(rendered):

@@ -96,10 +96,10 @@ def test_rows_say_where_they_are_from_when_that_differs(demo):
     ((how, rows),) = tables(found.card())
     assert "reported" not in how
     assert rows == [
-        ["Model", "Perplexity", "From"],
-        ["this model", "13.0", "measured"],
-        ["the base", "12.0", "Apple M1; reported at <https://example.org/4>"],
-        ["`one`", "12.5", "reported at <https://example.org/4>"],
+        ["Model", "Size", "Perplexity", "Against the base", "From"],
+        ["**this model**", "106 MB", "13.0", "+1.000 (+8.3 %)", "measured"],
+        ["`demo/SmolLM2-135M-Instruct`", "", "12.0", "", "Apple M1; reported at <https://example.org/4>"],
+        ["`one`", "", "12.5", "+0.500 (+4.2 %)", "reported at <https://example.org/4>"],
     ]
 
 

@@ -72,9 +72,13 @@ def show_touched(folders: Folders, revision: str, check: Callable[[str], object]
     touched, failures = [], []
     for name in release_names(folders.root):
         problem, found = "", None
+        # One whose card was never written is shown as it is planned.
+        file = next(one for one in ("README.md", "release.yaml") if (folders.release(name) / one).exists())
+        before = held[1].get(f"{name}/{file}")
         try:
-            check(name)
-            if _file(folders, name).read_bytes() == held[1].get(f"{name}/README.md"):
+            if file == "README.md" or f"{name}/README.md" in held[1]:
+                check(name)
+            if before == (folders.release(name) / file).read_bytes():
                 continue
         except PipelineError as error:
             failures.append(error)
@@ -104,10 +108,6 @@ def _compared(name: str, folders: Folders, against: str) -> tuple[Diff, Snapshot
     inputs = inputs_of(asked, folders)
     new = _rendered(inputs, folders)
     return diff(name, old, new, lambda evidence, lock: _card(inputs, folders, evidence, lock)), old, new
-
-
-def _file(folders: Folders, name: str) -> Path:
-    return folders.release(name) / "README.md"
 
 
 def _rendered(inputs: Inputs, folders: Folders) -> Snapshot:

@@ -9,6 +9,7 @@ import ast
 import importlib
 import os
 import sys
+import threading
 from functools import cache
 from importlib.util import find_spec, module_from_spec
 from pathlib import Path
@@ -28,12 +29,17 @@ def defer() -> None:
         return
     spec = _spec()
     package: Any = module_from_spec(spec)
+    lock, begun = threading.RLock(), threading.Event()
 
     def run(name: str) -> object:
-        del package.__getattr__
-        if spec.loader:
-            spec.loader.exec_module(package)
-        return getattr(package, name)
+        with lock:  # another thread waits until the package is whole; the one that runs it finds what it has so far
+            if not begun.is_set() and spec.loader:
+                begun.set()
+                spec.loader.exec_module(package)
+        try:
+            return vars(package)[name]
+        except KeyError:
+            raise AttributeError(f"module 'mlx_lm' has no attribute {name!r}", name=name, obj=package) from None
 
     package.__getattr__ = run
     sys.modules["mlx_lm"] = package

@@ -48,3 +48,20 @@ def test_mlx_lm_is_whole_for_whoever_asks_it():
         "import mlx_lm.models.llama\n"
         "print(mlx_lm.load is utils.load, mlx_lm.generate.__name__, hasattr(mlx_lm, 'nothing'))"
     ).split() == ["True", "generate", "False"]
+
+
+def test_threads_that_ask_at_once_all_get_the_whole_package():
+    assert (
+        fresh(
+            "import os, pipeline.weights, mlx_lm, threading\n"
+            "found, start = [], threading.Barrier(4)\n"
+            "def ask():\n"
+            "    start.wait()\n"
+            "    found.append(mlx_lm.stream_generate.__module__)\n"
+            "threads = [threading.Thread(target=ask) for _ in range(4)]\n"
+            "[thread.start() for thread in threads], [thread.join() for thread in threads]\n"
+            "print(*found, flush=True)\n"
+            "os._exit(0)"  # as the program ends: mlx's threads can abort the interpreter's own end
+        ).split()
+        == ["mlx_lm.generate"] * 4
+    )

@@ -1,4 +1,4 @@
-"""Runs the jobs of a workflow as GitHub's runner does: its conditions, its files, and its shell, but none of its actions."""
+"""Runs the jobs of a workflow as GitHub's runner does: its conditions, its files and its shell, but no actions."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import os
 import re
 import subprocess
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 EXPRESSION = re.compile(r"\$\{\{(.*?)\}\}", re.DOTALL)
 _TOKEN = re.compile(r"\s*('(?:[^']|'')*'|&&|\|\||==|!=|!|\(|\)|[\w.\-]+)")

@@ -13,6 +13,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # The client reads these when it is imported: before any test module does.
 os.environ["HF_HUB_DISABLE_XET"] = "1"
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+IN_CI = bool(os.environ.get("CI"))
 # What the person who runs the tests has set must not change what they see.
 for variable in (
     *(name for name in os.environ if name.startswith("GIT_")),
@@ -73,6 +74,20 @@ def tiny_kimi_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("kimi") / "base"
     tiny_kimi.write(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A headless Chromium, for pages that are looked at; every CI has one."""
+    import chromium
+
+    program = chromium.found()
+    if program is None and IN_CI:
+        pytest.fail("CI has to have Chromium: the page of a diff is looked at in it")
+    if program is None:
+        pytest.skip("there is no Chromium or Chrome on this machine")
+    with chromium.browser(program) as driven:
+        yield driven
 
 
 @dataclass(frozen=True)

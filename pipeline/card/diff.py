@@ -83,13 +83,20 @@ def diff(name: str, old: Snapshot, new: Snapshot, card_of: CardOf | None = None)
 def _of_cards(old: Snapshot, new: Snapshot, card_of: CardOf | None) -> tuple[tuple[Change, ...], tuple[Words, ...]]:
     """Their front matter key by key, and their words."""
     (before, body), (after, other) = _opened(old.card or ""), _opened(new.card or "")
-    evidence, locks = old.evidence, (old.lock or new.lock, new.lock)
-    steady = _steady(card_of, evidence, new.lock)
-    fields = steady[0] if steady else after
-    changes = (Change(path, presence(one, two), one, two) for path, (one, two) in differing(before, fields).items())
-    steady = _steady(card_of, evidence, locks[0])
-    words = card_words(body, steady[1]) if steady else card_words(_wordy(body), _wordy(other))
-    return tuple(changes), words
+    card_of = None if old.another else card_of
+    with_figures = _steady(card_of, old.evidence, new.lock)
+    with_both = _steady(card_of, old.evidence, old.lock or new.lock)
+    if with_figures:
+        after = with_figures[0]
+    elif old.evidence and new.evidence:
+        before, after = _without_results(before), _without_results(after)
+    fields = differing(before, after).items()
+    words = card_words(body, with_both[1]) if with_both else card_words(_wordy(body), _wordy(other))
+    return tuple(Change(path, presence(one, two), one, two) for path, (one, two) in fields), words
+
+
+def _without_results(fields: dict[str, Json]) -> dict[str, Json]:
+    return {path: value for path, value in fields.items() if not path.startswith("model-index.results.")}
 
 
 def _steady(card_of: CardOf | None, evidence: Evidence | None, lock: Lock | None) -> tuple[dict[str, Json], str] | None:

@@ -96,10 +96,9 @@ def _words(words: Words) -> str:
     for kind, text in words.parts:
         opening, closing = tags[kind]
         if room > 0:
-            behind = " " if text[-1:].isspace() else ""
-            shown.append(f"{opening}{_safe(text, room)}{closing}{behind}")
+            shown.append(f"{opening}{_safe(text, room)}{closing}")
         room -= len(text)
-    return f"- {words.verdict}, {_safe(words.what, _CELL)}: {''.join(shown).strip()}\n"
+    return f"- {words.verdict}, {_safe(words.what, _CELL)}: {' '.join(shown)}\n"
 
 
 def _unified(unified: str, room: int) -> str:

@@ -20,6 +20,7 @@ CARD, EVIDENCE, IMPORTED, LOCK = "README.md", "evidence.json", "imported.json", 
 class Snapshot:
     """label: the place, in words; remarks: what could not be read there, in sentences without their end.
 
+    another: it is of another release, whose card says other things throughout.
     None stands for what is not known, while evidence without measurements is a release that has none.
     assets: the images that the card shows, by their path.
     """
@@ -29,6 +30,7 @@ class Snapshot:
     evidence: Evidence | None = None
     lock: Lock | None = None
     remarks: tuple[str, ...] = ()
+    another: bool = False
     assets: Mapping[str, bytes] = field(default_factory=dict)
 
 

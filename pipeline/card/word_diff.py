@@ -19,6 +19,10 @@ _MOST = 2000
 """Words of a text, and lines of a card, that are compared; no card has more, and comparing takes their square."""
 _WORD = re.compile(r"\S+\s*")
 _HEADING = re.compile(r"(#{1,6}) +(.*)")
+# As a reader of the card sees it: `Q4\_1` is Q4_1.
+_ESCAPED = re.compile(r"\\([!-/:-@\[-`{-~])")
+# The recipe, whose changes are told rule by rule.
+_RECIPE = re.compile(r"`+ya?ml")
 _RULE = re.compile(r"[|:\s-]+")
 
 
@@ -71,16 +75,19 @@ def _changed(old: Sequence[tuple[str, str]], new: Sequence[tuple[str, str]]) -> 
 def _lines(body: str) -> list[tuple[str, str]]:
     """Each line that says something with its section; how a table is padded says nothing."""
     found: list[tuple[str, str]] = []
-    section, fenced = "summary", False
+    section, fence = "summary", ""
     for raw in body.split("\n"):
-        line = " ".join(raw.split())
-        fenced ^= line.startswith("```")
-        heading = None if fenced else _HEADING.fullmatch(line)
+        line = _ESCAPED.sub(r"\1", " ".join(raw.split()))
+        if line.startswith("```"):
+            fence = "" if fence else line
+            continue
+        heading = None if fence else _HEADING.fullmatch(line)
         if heading and len(heading[1]) == 1:
             found.append(("title", heading[2]))
-        elif line and not _RULE.fullmatch(line):
+        elif line and not _RULE.fullmatch(line) and not _RECIPE.match(fence):
             section = heading[2] if heading else section
-            found.append((section, line))
+            found.append((section, heading[2] if heading else line))
+            section = "opening" if section == "summary" else section
     return found[:_MOST]
 
 

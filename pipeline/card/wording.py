@@ -88,10 +88,9 @@ def _text(value: Json, error: float | None, unit: str) -> str:
             return "passed" if not value else "1 problem" if value == 1 else f"{value:.0f} problems"
         case "share":
             return figures.share(value, error or None)
-    if not error:
-        # What was reported without an error is shown as it was reported.
-        return f"{value:.6g}"
-    return figures.with_error(value, error or None)
+        case _:
+            # What was reported without an error is shown as it was reported.
+            return figures.with_error(value, error) if error else f"{value:.6g}"
 
 
 def _whole(value: Json, error: float | None, unit: str) -> str:

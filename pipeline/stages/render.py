@@ -29,7 +29,8 @@ LANE = Lane("render", "writes the lock, the evidence and the model card, which r
 TASK = "render/card"
 CARD = "card/README.md"
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-_FILES = {"README.md": CARD, "evidence.json": "card/evidence.json", "release.lock.json": "card/release.lock.json"}
+FILES = {"README.md": CARD, "evidence.json": "card/evidence.json", "release.lock.json": "card/release.lock.json"}
+"""What is rendered, by the names under which it is committed and published."""
 
 
 def tasks(job: Job) -> list[Task]:
@@ -59,7 +60,7 @@ def check_reviewed(job: Job, card: str) -> None:
 
 def write_commit(job: Job, commit: str) -> None:
     """Complete the lock in the release's folder with the commit that was published."""
-    lock = Lock.from_json(job.workspace.path(_FILES["release.lock.json"]).read_text())
+    lock = Lock.from_json(job.workspace.path(FILES["release.lock.json"]).read_text())
     locked = replace(lock, target=replace(lock.target, commit=commit))
     write_atomically(job.folders.release(job.name) / "release.lock.json", locked.to_json())
 
@@ -78,12 +79,12 @@ def _card(job: Job) -> Task:
         texts["README.md"] = rendered(job.asked, job.folders)
         write_atomically(folder / "README.md", texts["README.md"])
         for name, text in texts.items():
-            write_atomically(step.path(_FILES[name]), text)
+            write_atomically(step.path(FILES[name]), text)
             step.advance(1)
         return {}
 
     def check(_: Record) -> str | None:
-        for name, output in _FILES.items():
+        for name, output in FILES.items():
             path, file = folder / name, f"releases/{job.name}/{name}"
             if not path.exists() or _before_commit(file, path.read_text()) != job.workspace.path(output).read_text():
                 return f"{file} is missing or was changed"
@@ -100,12 +101,12 @@ def _card(job: Job) -> Task:
     }
     if imported.measurements:
         settings["imported"] = hashlib.sha256(imported.to_json().encode()).hexdigest()
-    return Task(TASK, LANE, run, needs, settings, tuple(_FILES.values()), len(_FILES), check)
+    return Task(TASK, LANE, run, needs, settings, tuple(FILES.values()), len(FILES), check)
 
 
 def _is_committed_now(job: Job) -> bool:
     """Whether a card that nobody has seen yet says of its inputs that they are not, and could say another thing."""
-    lock = Lock.from_json(job.workspace.path(_FILES["release.lock.json"]).read_text())
+    lock = Lock.from_json(job.workspace.path(FILES["release.lock.json"]).read_text())
     if job.published_commit or not lock.inputs or not lock.inputs.dirty:
         return False
     inputs = locked_inputs(job.asked, job.folders)

@@ -46,13 +46,14 @@ def before(asked: Asked, folders: Folders, against: str) -> Snapshot:
     if against == PUBLISHED:
         return published(asked, folders)
     meant: dict[str, Snapshot] = {}
-    path = Path(against).expanduser()
-    if path.exists():
+    path = Path(against)
+    there = _is_there(path)
+    if there:
         meant["a path"] = _of_path(path, against)
     if against in release_names(folders.root) and against != asked.name:
         folder = folders.release(against)
-        if not (path.exists() and path.samefile(folder)):
-            meant["a release"] = _of_release(against, folders)
+        if not (there and path.samefile(folder)):
+            meant["a release"] = replace(_of_release(against, folders), another=True)
     if found := committed(asked.name, folders, against):
         meant["a git revision"] = found
     if len(meant) == 1:
@@ -140,6 +141,13 @@ def _of_path(path: Path, shown: str) -> Snapshot:
         return on_disk(path, shown)
     name = CARD if path.suffix.lower() in {".md", ".markdown"} else _json_kind(path)
     return snapshot.read(shown, _read({name: path}), whole=False)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
 
 
 def _json_kind(path: Path) -> str:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TARGET = Repository("demo/SmolLM2-135M-Instruct-MLX-mixed")
+RENDERED = {"README.md", "evidence.json", "release.lock.json"}
 REFUSED = Repository("demo/SmolLM2-135M-Instruct-MLX-2bit")
 
 
@@ -31,6 +32,20 @@ def tree(hub: Path, repository: Repository = TARGET, revision: str = "v1") -> di
     """What the Hub shows at a revision: SHA-256 by path."""
     store = Store(hub, readonly=True)
     return {path: entry.sha256 for path, entry in store.tree(repository, store.resolve(repository, revision)).items()}
+
+
+def published_text(hub: Path, path: str) -> str:
+    return Store(hub, readonly=True).blobs.path(tree(hub)[path]).read_text()
+
+
+def undated(hub: Path) -> dict[str, object]:
+    """What the Hub shows, of which only the dates are left out that two runs cannot share."""
+    evidence = json.loads(published_text(hub, "evidence.json"))
+    for row in evidence["measurements"]:
+        assert row.pop("measured_at")
+    lock = json.loads(published_text(hub, "release.lock.json"))
+    assert lock.pop("made")
+    return {**tree(hub), "evidence.json": evidence, "release.lock.json": lock}
 
 
 def everything(folder: Path) -> dict[str, tuple[int, int]]:
@@ -52,7 +67,7 @@ def test_the_tag_names_a_commit_that_holds_the_whole_release(released):
     lock = json.loads((released.root / "releases/demo/release.lock.json").read_text())
     published = tree(released.hub)
     assert {file["path"]: file["sha256"] for file in lock["model"]} == {
-        path: sha256 for path, sha256 in published.items() if path not in {"README.md", ".gitattributes"}
+        path: sha256 for path, sha256 in published.items() if path not in {*RENDERED, ".gitattributes"}
     }
     assert lock["target"]["commit"] == Store(released.hub).resolve(TARGET, "v1")
     assert {"config.json", "tokenizer.json", "LICENSE", "generation_config.json"} <= set(published)
@@ -69,6 +84,16 @@ def test_the_card_that_was_published_is_the_one_to_review(released):
         content = file.read()
     assert len(content) == blob.size
     assert b"base_model: demo/SmolLM2-135M-Instruct" in content
+
+
+def test_the_evidence_and_the_lock_that_the_card_was_made_from_are_published_beside_it(released):
+    folder = released.root / "releases/demo"
+    assert published_text(released.hub, "evidence.json") == (folder / "evidence.json").read_text()
+    lock = json.loads((folder / "release.lock.json").read_text())
+    assert lock["target"].pop("commit")
+    published = json.loads(published_text(released.hub, "release.lock.json"))
+    assert published["target"].pop("commit") is None, "a commit cannot hold its own name"
+    assert published == lock
 
 
 def test_the_quality_is_that_of_the_recipe_and_not_of_chance(released):
@@ -266,7 +291,7 @@ def test_killed_at_ten_random_moments_the_same_command_ends_with_the_same_releas
     code, said = repository.run("release", "demo")
     assert code == 0, said
     assert redone == []
-    assert tree(repository.hub) == tree(released.hub)
+    assert undated(repository.hub) == undated(released.hub)
 
 
 def test_ctrl_c_ends_with_130_and_the_same_command_goes_on(copy):

@@ -1,22 +1,27 @@
-"""What `pipeline card --diff` does, free of arguments: find both sides, compare, print, write the page, open it."""
+"""What the commands on cards do, free of arguments: find both sides, compare, print, write the page, open it."""
 
 from __future__ import annotations
 
+import contextlib
 import webbrowser
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from pipeline import console
+from pipeline import console, repository
+from pipeline.card import pull_request
 from pipeline.card.diff import diff
 from pipeline.card.github_comment import comment
+from pipeline.card.pull_request import Touched
 from pipeline.card.snapshot import Snapshot
-from pipeline.errors import UsageError
+from pipeline.errors import PipelineError, UsageError
 from pipeline.manifest import write_atomically
+from pipeline.release.find import release_names
 from pipeline.release.load import load_release
-from pipeline.stages import snapshots
+from pipeline.stages import render, snapshots
 from pipeline.stages.card_inputs import inputs_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from pipeline.card.changes import Diff
@@ -26,6 +31,8 @@ if TYPE_CHECKING:
     from pipeline.stages.job import Folders
 
 Format = Literal["term", "github", "json"]
+# Bytes: the summary of a workflow's step holds a mebibyte.
+_SUMMARY = 1_000_000
 
 
 def show_diff(
@@ -41,11 +48,7 @@ def show_diff(
 
     browse: write the page, into the workspace unless `page` says where, and open it.
     """
-    asked = load_release(folders.root, name)
-    old = snapshots.before(asked, folders, against or "")
-    inputs = inputs_of(asked, folders)
-    new = _rendered(inputs, folders)
-    found = diff(name, old, new, lambda evidence, lock: _card(inputs, folders, evidence, lock))
+    found, old, new = _compared(name, folders, against or "")
     if against is not None:
         _print(found, form)
     if page or browse:
@@ -55,6 +58,56 @@ def show_diff(
         if browse and not webbrowser.open(path.resolve().as_uri()):
             console.show_note("no browser could be opened: open that file in one")
     return 0
+
+
+def show_touched(folders: Folders, revision: str, check: Callable[[str], object], summary: Path | None) -> int:
+    """One comment on all cards that differ from what a git revision holds, or from what their inputs render.
+
+    check: raises for a card, by its name, that is not what its inputs render; after all are shown so does this, then.
+    summary: where the same is written with more room.
+    """
+    held = repository.committed_files(folders.root, revision, "releases")
+    if held is None:
+        raise UsageError(f"there is no commit `{revision}` to compare with")
+    touched, failures = [], []
+    for name in release_names(folders.root):
+        problem, found = "", None
+        # One whose card was never written is shown as it is planned.
+        file = next(one for one in ("README.md", "release.yaml") if (folders.release(name) / one).exists())
+        before = held[1].get(f"{name}/{file}")
+        try:
+            if file == "README.md" or f"{name}/README.md" in held[1]:
+                check(name)
+            if before == (folders.release(name) / file).read_bytes():
+                continue
+        except PipelineError as error:
+            failures.append(error)
+            problem = f"{error}\n{error.hint}".strip()
+        with contextlib.suppress(PipelineError):  # then the check has said why
+            found = _compared(name, folders, revision)[0]
+        touched.append(Touched(name, problem, found))
+    if touched:
+        console.show_text(pull_request.page(touched))
+        if summary:
+            write_atomically(summary, pull_request.page(touched, _SUMMARY))
+    if failures:
+        raise failures[0]
+    return 0
+
+
+def show_digest(name: str, folders: Folders) -> int:
+    """What `pipeline release --reviewed` takes, of the card that the inputs render."""
+    console.show_text(render.digest(render.rendered(load_release(folders.root, name), folders)))
+    return 0
+
+
+def _compared(name: str, folders: Folders, against: str) -> tuple[Diff, Snapshot, Snapshot]:
+    """What changed, from which state to which."""
+    asked = load_release(folders.root, name)
+    old = snapshots.before(asked, folders, against)
+    inputs = inputs_of(asked, folders)
+    new = _rendered(inputs, folders)
+    return diff(name, old, new, lambda evidence, lock: _card(inputs, folders, evidence, lock)), old, new
 
 
 def _rendered(inputs: Inputs, folders: Folders) -> Snapshot:

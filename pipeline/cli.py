@@ -79,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
         "  pipeline release demo\n"
         "  pipeline release demo --dry-run         write nothing, send nothing, say what would run\n"
         "  pipeline release demo --until render    everything but publishing\n"
+        "  pipeline release demo --commit          commit and tag in this repository what was published\n"
         "  pipeline release v2.5 --workspace /Volumes/Big --disk-window '60 GB'",
     )
     release.set_defaults(run=_release)
@@ -87,6 +88,16 @@ def _parser() -> argparse.ArgumentParser:
     release.add_argument("--dry-run", action="store_true", help="show the plan and stop")
     release.add_argument("--until", metavar="STAGE", help="stop after seed, download, quantize, validate or render")
     release.add_argument("--all", action="store_true", help="list every task of the plan")
+    release.add_argument(
+        "--commit",
+        action="store_true",
+        help="when it is published, commit and tag what happened in the release repository",
+    )
+    release.add_argument(
+        "--reviewed",
+        metavar="DIGEST",
+        help="publish no other card than this one: what `pipeline card NAME --digest` printed (else exit 5)",
+    )
     release.add_argument(
         "--disk-window",
         metavar="SIZE",
@@ -109,7 +120,9 @@ def _parser() -> argparse.ArgumentParser:
     plan.add_argument(
         "--context", metavar="TOKENS", action="append", default=[], help="show the memory at this length, such as 128k"
     )
-    plan.add_argument("--json", action="store_true", help="sizes, shards, classes, rules and memory for programs")
+    how = plan.add_mutually_exclusive_group()
+    how.add_argument("--json", action="store_true", help="sizes, shards, classes, rules and memory for programs")
+    how.add_argument("--markdown", action="store_true", help="the sizes alone, as tables for a page of GitHub")
 
     status = _command(
         commands,
@@ -141,6 +154,7 @@ def _parser() -> argparse.ArgumentParser:
     _with_name(card)
     how = card.add_mutually_exclusive_group()
     how.add_argument("--check", action="store_true", help="write nothing; exit 5 when the card differs")
+    how.add_argument("--digest", action="store_true", help="write nothing; print what `release --reviewed` takes")
     how.add_argument(
         "--diff", nargs="?", const="", metavar="AGAINST", help="write nothing; show what changed since AGAINST"
     )
@@ -166,6 +180,7 @@ def _parser() -> argparse.ArgumentParser:
     _with_workspace(compare)
     compare.add_argument("--json", action="store_true", help="the same for programs")
 
+    _add_cards(commands)
     _add_recipe(commands)
     _add_evidence(commands)
 
@@ -181,6 +196,21 @@ def _parser() -> argparse.ArgumentParser:
     _with_workspace(hub)
     hub.add_argument("--port", type=int, default=LOCAL_PORT, help="default: %(default)s")
     return parser
+
+
+def _add_cards(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    cards = _command(
+        commands,
+        "cards",
+        "say what a change does to all cards",
+        "Checks every card, and shows what changed since a commit on those that it touches: one comment of Markdown\n"
+        "for a pull request, of at most 65,536 bytes; nothing where no card is touched. Exit 5 when a card differs\n"
+        "from what its inputs render.",
+        "  pipeline cards HEAD^1 > comment.md\n  pipeline cards main --summary summary.md",
+    )
+    cards.set_defaults(run=_cards)
+    cards.add_argument("revision", metavar="REVISION", help="the commit of the release repository to compare with")
+    cards.add_argument("--summary", type=Path, metavar="FILE", help="write the same there, with more room")
 
 
 def _add_recipe(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -337,9 +367,12 @@ def _release(options: argparse.Namespace) -> int:
     from pipeline import command
 
     window = command.size(options.disk_window) if options.disk_window else None
+    publishing = {"recorded": options.commit, "reviewed": options.reviewed}
     if options.dry_run:
-        return command.show_plan(options.name, options.workspace, until=options.until, every=options.all)
-    return command.release(options.name, options.workspace, until=options.until, every=options.all, window=window)
+        return command.show_plan(options.name, options.workspace, until=options.until, every=options.all, **publishing)
+    return command.release(
+        options.name, options.workspace, until=options.until, every=options.all, window=window, **publishing
+    )
 
 
 def _plan(options: argparse.Namespace) -> int:
@@ -347,7 +380,12 @@ def _plan(options: argparse.Namespace) -> int:
 
     contexts = [command.tokens(text) for text in options.context]
     return command.show_sizes(
-        options.name, options.workspace, contexts=contexts, every=options.all, as_json=options.json
+        options.name,
+        options.workspace,
+        contexts=contexts,
+        every=options.all,
+        as_json=options.json,
+        as_markdown=options.markdown,
     )
 
 
@@ -362,10 +400,13 @@ def _card(options: argparse.Namespace) -> int:
     from pipeline.errors import UsageError
 
     paged = options.page or options.open
-    if options.check and (paged or options.format):
-        raise UsageError("--check shows nothing: leave out --format, --page and --open")
+    if (options.check or options.digest) and (paged or options.format):
+        option = "--check" if options.check else "--digest"
+        raise UsageError(f"{option} shows no diff: leave out --format, --page and --open")
     if options.format and options.diff is None:
         raise UsageError("--format says how a diff is shown: add --diff")
+    if options.digest:
+        return command.show_digest(options.name)
     if options.diff is None and not paged:
         return command.card(options.name, check=options.check)
     return command.show_card_diff(
@@ -376,6 +417,12 @@ def _card(options: argparse.Namespace) -> int:
         page=options.page,
         browse=options.open,
     )
+
+
+def _cards(options: argparse.Namespace) -> int:
+    from pipeline import command
+
+    return command.show_touched(options.revision, options.summary)
 
 
 def _compare(options: argparse.Namespace) -> int:

@@ -19,7 +19,7 @@ from pipeline.release.compare import compare
 from pipeline.release.find import check_release, find_root, release_file
 from pipeline.release.load import load_release
 from pipeline.release.written import parse_size, parse_tokens
-from pipeline.stages import measuring, quantize, render, text, upload, validate
+from pipeline.stages import commit, measuring, quantize, render, text, upload, validate
 from pipeline.stages.fit import check_fit
 from pipeline.stages.happened import check_against, side
 from pipeline.stages.job import Folders, Job, open_job
@@ -28,6 +28,8 @@ from pipeline.weights.base import weight_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+    from pipeline.engine.plan import Plan
 
 WORKSPACE = ".pipeline"
 
@@ -48,14 +50,29 @@ def tokens(text: str) -> int:
         raise UsageError(f"--context {error}") from None
 
 
-def release(name: str, workspace: Path | None, *, until: str | None, every: bool, window: int | None) -> int:
+def release(
+    name: str,
+    workspace: Path | None,
+    *,
+    until: str | None,
+    every: bool,
+    window: int | None,
+    recorded: bool = False,
+    reviewed: str | None = None,
+) -> int:
+    """recorded: committed and tagged in the release repository; reviewed: the only card that may be published."""
+    _check_publishes(until, recorded=recorded, reviewed=reviewed)
+    if recorded:
+        _check_recordable(name, workspace)
     progress = console.Progress()
-    with _opened(name, workspace, writable=True, told=progress.remark) as job, job.workspace.locked():
+    with _opened(name, workspace, writable=True, told=progress.remark) as opened, opened.workspace.locked():
+        job = replace(opened, reviewed=reviewed)
         _check_fit(job)
         _check_against(job, until)
         text.check(job)
         planned = plan(stages.tasks(job, until), job.workspace)
         console.show_plan(planned, every=every, dry_run=False)
+        _check_outcome(job, planned, recorded=recorded)
         measuring.import_ahead(planned)
         try:
             with progress:
@@ -67,12 +84,29 @@ def release(name: str, workspace: Path | None, *, until: str | None, every: bool
         console.show_summary(_summary(job, until))
         if job.release.hub == "local":
             console.show_note("`pipeline hub` serves it at that address.")
+        if recorded:
+            made = commit.record(job.asked, job.folders)
+            console.show_note(f"recorded as {commit.tag(job.asked)}, commit {made[:12]} of the release repository")
     return 0
 
 
-def show_plan(name: str, workspace: Path | None, *, until: str | None = None, every: bool = False) -> int:
-    with _opened(name, workspace, writable=False) as job:
-        console.show_plan(plan(stages.tasks(job, until), job.workspace), every=every)
+def show_plan(
+    name: str,
+    workspace: Path | None,
+    *,
+    until: str | None = None,
+    every: bool = False,
+    recorded: bool = False,
+    reviewed: str | None = None,
+) -> int:
+    _check_publishes(until, recorded=recorded, reviewed=reviewed)
+    if recorded:
+        _check_recordable(name, workspace)
+    with _opened(name, workspace, writable=False) as opened:
+        job = replace(opened, reviewed=reviewed)
+        planned = plan(stages.tasks(job, until), job.workspace)
+        console.show_plan(planned, every=every)
+        _check_outcome(job, planned, recorded=recorded)
         _check_fit(job)
         _check_against(job, until)
     return 0
@@ -85,13 +119,22 @@ def show_status(name: str, workspace: Path | None, *, every: bool = False) -> in
 
 
 def show_sizes(
-    name: str, workspace: Path | None, *, contexts: Sequence[int] = (), every: bool = False, as_json: bool = False
+    name: str,
+    workspace: Path | None,
+    *,
+    contexts: Sequence[int] = (),
+    every: bool = False,
+    as_json: bool = False,
+    as_markdown: bool = False,
 ) -> int:
     """The whole plan: tasks, and how large the result will be. Exit code 2 comes after it when that does not fit."""
     with _opened(name, workspace, writable=False) as job:
         made = sizes(job, contexts)
         if as_json:
-            console.show_json(made.to_json())
+            target = job.release.target
+            console.show_json({**made.to_json(), "target": {"repo": target.repo, "tag": target.tag}})
+        elif as_markdown:
+            console.show_sizes_page(made)
         else:
             console.show_plan(plan(stages.tasks(job), job.workspace), every=every)
             console.show_sizes(made)
@@ -117,6 +160,14 @@ def card(name: str, *, check: bool) -> int:
         write_atomically(path, rendered)
         console.show_note(f"{shown} is {'written' if difference else 'unchanged'}")
     return 0
+
+
+def show_touched(revision: str, summary: Path | None) -> int:
+    return card_command.show_touched(_folders(None), revision, lambda name: card(name, check=True), summary)
+
+
+def show_digest(name: str) -> int:
+    return card_command.show_digest(name, _folders(None))
 
 
 def show_card_diff(
@@ -170,6 +221,31 @@ def _opened(
 def _folders(workspace: Path | None) -> Folders:
     root = find_root(Path.cwd())
     return Folders(root, Path(workspace).resolve() if workspace else root / WORKSPACE)
+
+
+def _check_publishes(until: str | None, *, recorded: bool, reviewed: str | None) -> None:
+    """What only makes sense of a published release is asked of no other."""
+    option = "--commit" if recorded else "--reviewed" if reviewed else ""
+    if option and until not in {None, upload.LANE.name}:
+        raise UsageError(f"{option} is about publishing, and `--until {until}` ends before it")
+    if reviewed and not render.DIGEST.fullmatch(reviewed):
+        raise UsageError(
+            "--reviewed must be `sha256:` and 64 hexadecimal digits", hint="`pipeline card NAME --digest` prints it."
+        )
+
+
+def _check_recordable(name: str, workspace: Path | None) -> None:
+    folders = _folders(workspace)
+    commit.check(load_release(folders.root, name), folders)
+
+
+def _check_outcome(job: Job, planned: Plan, *, recorded: bool) -> None:
+    """What the plan already shows: a card that was not reviewed, or a record that is taken."""
+    if job.reviewed and not planned[render.TASK].reason:
+        render.check_reviewed(job, job.workspace.path(render.CARD).read_text(encoding="utf-8"))
+    if recorded:
+        remade = [one.task.name for one in planned.to_run if one.task.lane is not upload.LANE]
+        commit.check_new(job.asked, job.folders, remade)
 
 
 def _check_fit(job: Job) -> None:

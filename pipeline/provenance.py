@@ -1,10 +1,9 @@
-"""By what and on what something was made: versions, the machine, the commit; nothing that names a person or a host."""
+"""By what and on what something was made: versions and the machine; nothing that names a person or a host."""
 
 from __future__ import annotations
 
 import os
 import platform
-import re
 import subprocess
 from importlib import metadata
 from pathlib import Path
@@ -13,10 +12,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pipeline.manifest import Json
 
-# What git knows a commit by: names, hashes, `HEAD~2`, `v1^`, `main@{1}`.
-_REVISION = re.compile(r"[^\s\W_][^\s\x00-\x1f:\\?*\[]*|@")
-_ORDINARY = {0o100644, 0o100755}
-_LARGEST = 32_000_000
 _PACKAGES = ("mlx", "mlx-lm", "huggingface_hub", "transformers", "numpy", "pipeline")
 
 
@@ -34,47 +29,6 @@ def machine() -> dict[str, Json]:
         "os": _system(),
         "architecture": platform.machine(),
     }
-
-
-def repository_commit(root: Path) -> tuple[str | None, bool]:
-    """The commit that the tree at `root` stands on, and whether files differ from it; (None, False) outside git."""
-    from git import InvalidGitRepositoryError, Repo
-
-    try:
-        with Repo(root, search_parent_directories=True) as repository:
-            commit = repository.head.commit.hexsha if repository.head.is_valid() else None
-            return commit, repository.is_dirty(untracked_files=True)
-    except InvalidGitRepositoryError:
-        return None, False
-
-
-def committed_files(root: Path, revision: str, folder: str) -> tuple[str, dict[str, bytes]] | None:
-    """The commit that `revision` names, and all ordinary files that it holds in `folder` of the tree at `root`.
-
-    None where there is no such commit, or no git. Paths are relative to `folder`; links and large files are left out.
-    """
-    from git import BadName, Blob, GitCommandError, InvalidGitRepositoryError, Repo
-
-    # A revision is never taken for an option, and a path or a range is none.
-    if not _REVISION.fullmatch(revision):
-        return None
-    try:
-        with Repo(root, search_parent_directories=True) as repository:
-            name = str(repository.git.rev_parse("--verify", "--quiet", f"{revision}^{{commit}}"))
-            commit = repository.commit(name)
-            inside = root.resolve().relative_to(Path(repository.working_tree_dir or root).resolve())
-            try:
-                tree = commit.tree.join((inside / folder).as_posix())
-            except KeyError:
-                return commit.hexsha, {}
-            found = {
-                str(blob.path)[len(str(tree.path)) + 1 :]: blob.data_stream.read()
-                for blob in tree.traverse()
-                if isinstance(blob, Blob) and blob.mode in _ORDINARY and blob.size <= _LARGEST
-            }
-            return commit.hexsha, found
-    except (InvalidGitRepositoryError, GitCommandError, BadName, ValueError):
-        return None
 
 
 def _chip() -> str:

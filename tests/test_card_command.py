@@ -27,6 +27,7 @@ def git(root, *arguments):
 def demo(repository, monkeypatch):
     """The folder of the demo's release, with what its run left, outside of git."""
     folder = repository.root / "releases" / "demo"
+    shutil.rmtree(repository.root / ".git")
     for name in WRITTEN:
         shutil.copy(DEMO / name, folder)
     monkeypatch.chdir(repository.root)
@@ -244,3 +245,53 @@ def test_open_shows_the_page_in_a_browser(committed, capsys, tmp_path, repositor
     page = repository.workspace / "pages" / "demo.html"
     assert done.returncode == 0, done.stderr
     assert shown.read_text() == page.resolve().as_uri()
+
+
+def cards(capsys, *arguments):
+    code = main(["cards", *arguments])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_cards_that_nothing_touches_are_not_told_of(committed, capsys):
+    assert cards(capsys, "HEAD") == (0, "", "")
+
+
+def test_a_card_that_was_rendered_again_is_told_of(committed, capsys, tmp_path):
+    worsen(committed)
+    assert main(["card", "demo"]) == 0
+    capsys.readouterr()
+    code, out, _ = cards(capsys, "HEAD", "--summary", str(tmp_path / "summary.md"))
+    assert code == 0
+    assert out.startswith("<!-- pipeline: the cards of this pull request -->\n## Model cards\n")
+    assert "| **worse** | perplexity |" in " ".join(out.split())
+    assert (tmp_path / "summary.md").read_text() == out
+
+
+def test_a_release_that_has_not_run_is_told_of_when_it_changes(committed, capsys):
+    path = committed.parent / "demo-refused/release.yaml"
+    path.write_text(path.read_text().replace("title: ", "title: Very ", 1))
+    code, out, _ = cards(capsys, "HEAD")
+    assert code == 0
+    assert "### demo-refused" in out
+    assert "[!WARNING]" not in out
+    assert "### demo:" not in out
+
+
+def test_a_release_that_cannot_be_read_is_told_of_and_the_others_too(committed, capsys):
+    worsen(committed)
+    path = committed.parent / "demo-refused/release.yaml"
+    path.write_text(path.read_text().replace("title: ", "titel: ", 1))
+    (path.parent / "README.md").write_text("# A card\n")
+    code, out, err = cards(capsys, "HEAD")
+    assert code == 5, "the first of both"
+    assert "releases/demo/README.md is not what its inputs render" in out
+    assert "### demo-refused: no card" in out
+    assert "releases/demo-refused/release.yaml:" in out
+    assert "error: releases/demo/README.md" in err
+
+
+def test_a_revision_that_is_none_is_said(committed, capsys):
+    code, out, err = cards(capsys, "HEAD~9")
+    assert (code, out) == (2, "")
+    assert "there is no commit `HEAD~9`" in err

@@ -49,17 +49,17 @@ def marker(name: str) -> str:
     return f"<!-- pipeline card diff of {re.sub('[^A-Za-z0-9._]', '_', name)} -->"
 
 
-def comment(diff: Diff) -> str:
-    """Markdown of at most `LIMIT` bytes."""
+def comment(diff: Diff, limit: int = LIMIT) -> str:
+    """Markdown of at most `limit` bytes."""
     top = [marker(diff.name), f"### {_safe(wording.headline(diff))}", f"From {_safe(diff.old)} to {_safe(diff.new)}."]
     top += [_safe(remark, _CELL) for remark in wording.remarks(diff)[:10]]
     head = "\n\n".join(top) + "\n"
     tables = wording.tables(diff).items()
     pieces = [_Piece(section, line.verdict, _row(line)) for section, lines in tables for line in lines]
     pieces += [_Piece("Words", words.verdict, _words(words)) for words in diff.words]
-    kept = _fitting(pieces, LIMIT - _size(head) - _SPARE)
+    kept = _fitting(pieces, limit - _size(head) - _SPARE)
     body = head + "".join(_section(name, pieces, kept) for name in dict.fromkeys(piece.section for piece in pieces))
-    return body + _unified(diff.unified, LIMIT - _size(body))
+    return body + _unified(diff.unified, limit - _size(body))
 
 
 def _fitting(pieces: Sequence[_Piece], room: int) -> set[int]:

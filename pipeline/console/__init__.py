@@ -8,6 +8,7 @@ from pipeline.console.progress import Progress
 from pipeline.console.recipe import show_recipe, show_shares
 from pipeline.console.results import Summary, show_summary, show_verdicts
 from pipeline.console.sizes import show_sizes
+from pipeline.console.sizes_page import show_sizes_page
 
 __all__ = [
     "Progress",
@@ -21,6 +22,7 @@ __all__ = [
     "show_recipe",
     "show_shares",
     "show_sizes",
+    "show_sizes_page",
     "show_status",
     "show_summary",
     "show_text",

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pipeline.engine.task import Lane, Task
+from pipeline.errors import CardDiffers
 from pipeline.lock import Lock
 from pipeline.manifest import File, Manifest, write_atomically
 from pipeline.stages import measuring, quantize, validate
 from pipeline.stages.card_inputs import imported_figures, inputs_of, planned_lock
+from pipeline.stages.commit import locked_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 LANE = Lane("render", "writes the lock, the evidence and the model card, which reviewers read as a diff", unit="files")
 TASK = "render/card"
 CARD = "card/README.md"
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 FILES = {"README.md": CARD, "evidence.json": "card/evidence.json", "release.lock.json": "card/release.lock.json"}
 """What is rendered, by the names under which it is committed and published."""
 
@@ -38,6 +42,20 @@ def rendered(asked: Asked, folders: Folders) -> str:
     from pipeline.card.render import render, template_folder
 
     return render(inputs_of(asked, folders), template_folder(folders.root))
+
+
+def digest(card: str) -> str:
+    """What names a card to those who reviewed it, such as `sha256:5f…`; of its bytes in a repository."""
+    return f"sha256:{hashlib.sha256(card.encode()).hexdigest()}"
+
+
+def check_reviewed(job: Job, card: str) -> None:
+    """`CardDiffers` when only another card may be published."""
+    if job.reviewed and digest(card) != job.reviewed:
+        raise CardDiffers(
+            f"the card is {digest(card)}, and the one that was reviewed is {job.reviewed}",
+            hint=f"Nothing was published. See `pipeline card {job.name} --diff`, and review what it is now.",
+        )
 
 
 def write_commit(job: Job, commit: str) -> None:
@@ -70,6 +88,8 @@ def _card(job: Job) -> Task:
             path, file = folder / name, f"releases/{job.name}/{name}"
             if not path.exists() or _before_commit(file, path.read_text()) != job.workspace.path(output).read_text():
                 return f"{file} is missing or was changed"
+        if _is_committed_now(job):
+            return "its inputs are committed now"
         same = rendered(job.asked, job.folders) == (folder / "README.md").read_text()
         return None if same else "a template, a sibling or notes.md changed"
 
@@ -82,6 +102,15 @@ def _card(job: Job) -> Task:
     if imported.measurements:
         settings["imported"] = hashlib.sha256(imported.to_json().encode()).hexdigest()
     return Task(TASK, LANE, run, needs, settings, tuple(FILES.values()), len(FILES), check)
+
+
+def _is_committed_now(job: Job) -> bool:
+    """Whether a card that nobody has seen yet says of its inputs that they are not, and could say another thing."""
+    lock = Lock.from_json(job.workspace.path(FILES["release.lock.json"]).read_text())
+    if job.published_commit or not lock.inputs or not lock.inputs.dirty:
+        return False
+    inputs = locked_inputs(job.asked, job.folders)
+    return inputs is not None and not inputs.dirty
 
 
 def _before_commit(file: str, text: str) -> str:
@@ -99,4 +128,5 @@ def _lock(job: Job, step: Step) -> Lock:
         model=Manifest(tuple(File(quantize.in_model(o.path), o.size, o.sha256) for o in outputs)),
         made=datetime.fromtimestamp(max(o.mtime for o in outputs) / 1e9, UTC).date().isoformat(),
         waived=validate.waived(step.record(validate.JUDGE)),
+        inputs=locked_inputs(job.asked, job.folders),
     )

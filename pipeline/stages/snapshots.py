@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline import provenance
+from pipeline import repository
 from pipeline.card import snapshot
 from pipeline.card.snapshot import CARD, EVIDENCE, IMPORTED, LOCK, Snapshot
 from pipeline.errors import PipelineError, UsageError
@@ -80,7 +80,7 @@ def committed(name: str, folders: Folders, revision: str) -> Snapshot | None:
 
     A release that had not run yet is planned as it was asked for then.
     """
-    found = provenance.committed_files(folders.root, revision, "releases")
+    found = repository.committed_files(folders.root, revision, "releases")
     if found is None:
         return None
     commit, files = found

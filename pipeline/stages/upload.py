@@ -89,7 +89,9 @@ def _commit(job: Job, blobs: tuple[str, ...]) -> Task:
     def run(step: Step) -> Mapping[str, Json]:
         uploads = _uploads(job, step)
         wanted = Manifest(tuple(upload.file for upload in uploads))
-        job.hub.validate_card(step.path(render.CARD).read_text())
+        card = step.path(render.CARD).read_text(encoding="utf-8")
+        render.check_reviewed(job, card)
+        job.hub.validate_card(card)
         commit = _publish(job, uploads, wanted)
         if job.hub.tags(target).get(tag) != commit:
             job.hub.tag(target, tag, commit)

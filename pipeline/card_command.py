@@ -21,7 +21,7 @@ from pipeline.stages import render, snapshots
 from pipeline.stages.card_inputs import inputs_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from pipeline.card.changes import Diff
@@ -107,7 +107,12 @@ def _compared(name: str, folders: Folders, against: str) -> tuple[Diff, Snapshot
     old = snapshots.before(asked, folders, against)
     inputs = inputs_of(asked, folders)
     new = _rendered(inputs, folders)
-    return diff(name, old, new, lambda evidence, lock: _card(inputs, folders, evidence, lock)), old, new
+
+    def card_of(evidence: Evidence, lock: Lock, siblings: Mapping[str, Evidence]) -> str:
+        beside = (replace(one, evidence=siblings.get(one.name, one.evidence)) for one in inputs.siblings)
+        return _card(replace(inputs, evidence=evidence, lock=lock, siblings=tuple(beside)), folders)
+
+    return diff(name, old, new, card_of), old, new
 
 
 def _rendered(inputs: Inputs, folders: Folders) -> Snapshot:
@@ -115,17 +120,18 @@ def _rendered(inputs: Inputs, folders: Folders) -> Snapshot:
     there = snapshots.on_disk(folders.release(inputs.name), "")
     return Snapshot(
         label=f"what releases/{inputs.name} renders now",
-        card=_card(inputs, folders, inputs.evidence, inputs.lock),
+        card=_card(inputs, folders),
         evidence=inputs.evidence,
         lock=inputs.lock,
         assets=there.assets,
+        siblings={one.name: one.evidence for one in inputs.siblings},
     )
 
 
-def _card(inputs: Inputs, folders: Folders, evidence: Evidence, lock: Lock) -> str:
+def _card(inputs: Inputs, folders: Folders) -> str:
     from pipeline.card.render import render, template_folder
 
-    return render(replace(inputs, evidence=evidence, lock=lock), template_folder(folders.root))
+    return render(inputs, template_folder(folders.root))
 
 
 def _print(found: Diff, form: Format) -> None:

@@ -22,6 +22,8 @@ class Snapshot:
 
     another: it is of another release, whose card says other things throughout.
     None stands for what is not known, while evidence without measurements is a release that has none.
+    siblings: the evidence of the releases that the card compares with, by their names; those that are not known are
+    left out.
     assets: the images that the card shows, by their path.
     """
 
@@ -32,6 +34,7 @@ class Snapshot:
     remarks: tuple[str, ...] = ()
     another: bool = False
     assets: Mapping[str, bytes] = field(default_factory=dict)
+    siblings: Mapping[str, Evidence] = field(default_factory=dict)
 
 
 def read(label: str, files: Mapping[str, bytes], *, whole: bool) -> Snapshot:

@@ -18,7 +18,7 @@ HOSTILE = (
 def compared(old, new):
     """The diff of two cases, as `pipeline card --diff` makes it."""
     sides = [Snapshot(label, case.card(), case.evidence, case.lock) for label, case in (("HEAD", old), ("now", new))]
-    return diff("demo", *sides, lambda evidence, lock: render(replace(new.inputs, evidence=evidence, lock=lock)))
+    return diff("demo", *sides, lambda evidence, lock, _: render(replace(new.inputs, evidence=evidence, lock=lock)))
 
 
 def with_values(case, measure, subject="quantized", **values):

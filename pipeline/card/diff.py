@@ -52,9 +52,12 @@ def diff(name: str, old: Snapshot, new: Snapshot, card_of: CardOf | None = None)
     facts: tuple[Change, ...] = ()
     reasons: tuple[Words, ...] = ()
     if old.lock and new.lock:
-        sizes = tuple(size_changes(old.lock, new.lock))
-        facts = tuple(fact_changes(old.lock, new.lock))
-        reasons = tuple(reason_changes(old.lock, new.lock))
+        try:
+            sizes = tuple(size_changes(old.lock, new.lock))
+            facts = tuple(fact_changes(old.lock, new.lock))
+            reasons = tuple(reason_changes(old.lock, new.lock))
+        except (AttributeError, TypeError, ValueError):  # others wrote it, and its values are of no use
+            remarks.append(f"the lock in {old.label} is broken: sizes and the recipe are not compared")
     elif old.lock or new.lock:
         remarks.append(f"no lock in {(new if old.lock else old).label}: sizes and the recipe are not compared")
     fields: tuple[Change, ...] = ()

@@ -23,7 +23,7 @@ exit codes:
   2    something to correct: a release file, the command line, the base model, the disk
   3    thresholds missed, nothing was published
   4    the Hub refused or gave up; the same command resumes
-  5    the card is not what its inputs render
+  5    the card is not what its inputs render, or not the one that was reviewed
   130  interrupted; the same command resumes
 """
 

@@ -70,7 +70,7 @@ class HubRefused(HubError):
 
 
 class CardDiffers(PipelineError):
-    """The committed card is not what its inputs render."""
+    """The committed card is not what its inputs render, or not the one that was reviewed."""
 
     exit_code = 5
 

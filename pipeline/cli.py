@@ -365,14 +365,13 @@ def _with_workspace(parser: argparse.ArgumentParser) -> None:
 
 def _release(options: argparse.Namespace) -> int:
     from pipeline import command
+    from pipeline.stages.publishing import Publishing
 
     window = command.size(options.disk_window) if options.disk_window else None
-    publishing = {"recorded": options.commit, "reviewed": options.reviewed}
+    asked = {"until": options.until, "every": options.all, "publishing": Publishing(options.commit, options.reviewed)}
     if options.dry_run:
-        return command.show_plan(options.name, options.workspace, until=options.until, every=options.all, **publishing)
-    return command.release(
-        options.name, options.workspace, until=options.until, every=options.all, window=window, **publishing
-    )
+        return command.show_plan(options.name, options.workspace, **asked)
+    return command.release(options.name, options.workspace, **asked, window=window)
 
 
 def _plan(options: argparse.Namespace) -> int:

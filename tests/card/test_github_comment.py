@@ -75,7 +75,7 @@ def test_no_text_breaks_out(what, value, line):
         "demo", value, what,
         figures=(Change(what, "worse", value, line),),
         words=(Words(value, "changed", (("removed", line), ("same", what), ("added", value))),),
-        unified=f"+{line}\n-{what}\n",
+        unified=f"+{line}\n {value}\n ```\n-{what}\n",
         remarks=(value,),
     )  # fmt: skip
     html = rendered(comment(diff))

@@ -131,6 +131,19 @@ def geometry(browser, selector):
     return [[round(number) for number in box] for box in browser.run(script)]
 
 
+def assert_nothing_is_cut_off(browser):
+    """Nothing is wider than the window, and what is wider than its side can be moved sideways."""
+    whole = browser.run("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+    assert whole[0] <= whole[1]
+    script = """[...document.querySelectorAll(".changes, .side")].flatMap(box => [...box.querySelectorAll("*")]
+        .filter(inner => inner.getBoundingClientRect().right > box.getBoundingClientRect().right + 1)
+        .filter(inner => !inner.parentElement.closest("pre, .wide"))
+        .map(inner => inner.outerHTML.slice(0, 200)))"""
+    assert browser.run(script) == []
+    movable = "[...document.querySelectorAll('pre, .wide')].every(box => getComputedStyle(box).overflowX === 'auto')"
+    assert browser.run(movable) is True
+
+
 @pytest.fixture
 def written(measured, tmp_path):
     def write(case):
@@ -153,8 +166,7 @@ def test_a_wide_window_has_both_cards_side_by_side(case, written, browser):
         assert 550 < left[4] < 640
     (main,) = geometry(browser, "main")
     assert all(below[3] <= main[1] for below in geometry(browser, ".changes")), "the diff is above the cards"
-    whole = browser.run("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
-    assert whole[0] <= whole[1], "nothing is wider than the window"
+    assert_nothing_is_cut_off(browser)
     assert browser.complaints() == []
     assert browser.requests() == [written(case).as_uri()]
 
@@ -170,8 +182,7 @@ def test_a_narrow_window_has_them_below_each_other(case, written, browser):
     same = browser.run("[...document.querySelectorAll('.same > .old')].map(side => side.offsetHeight)")
     assert same
     assert not any(same), "what is the same is shown once"
-    whole = browser.run("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
-    assert whole[0] <= whole[1], "nothing is wider than the window"
+    assert_nothing_is_cut_off(browser)
     assert browser.complaints() == []
 
 

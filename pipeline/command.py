@@ -21,6 +21,7 @@ from pipeline.release.load import load_release
 from pipeline.release.written import parse_size, parse_tokens
 from pipeline.stages import commit, measuring, quantize, render, text, upload, validate
 from pipeline.stages.fit import check_fit
+from pipeline.stages.front_matter import check_front_matter
 from pipeline.stages.happened import check_against, side
 from pipeline.stages.job import Folders, Job, open_job
 from pipeline.stages.publishing import Publishing
@@ -64,6 +65,7 @@ def release(
     with _opened(name, workspace, writable=True, told=progress.remark) as opened, opened.workspace.locked():
         job = replace(opened, reviewed=publishing.reviewed)
         _check_fit(job)
+        _check_front_matter(job)
         _check_against(job, until)
         text.check(job)
         planned = plan(stages.tasks(job, until), job.workspace)
@@ -101,6 +103,7 @@ def show_plan(
         console.show_plan(planned, every=every)
         publishing.check_planned(job, planned)
         _check_fit(job)
+        _check_front_matter(job)
         _check_against(job, until)
     return 0
 
@@ -132,6 +135,7 @@ def show_sizes(
             console.show_plan(plan(stages.tasks(job), job.workspace), every=every)
             console.show_sizes(made)
         _check_fit(job)
+        _check_front_matter(job)
         _check_against(job, None)
     return 0
 
@@ -223,6 +227,11 @@ def _check_publishing(name: str, workspace: Path | None, publishing: Publishing,
 
 def _check_fit(job: Job) -> None:
     check_fit(job.layout, job.assignment.modules, job.release.fit, release_file(job.name))
+
+
+def _check_front_matter(job: Job) -> None:
+    for remark in check_front_matter(job):
+        console.show_note(remark)
 
 
 def _check_against(job: Job, until: str | None) -> None:

@@ -7,10 +7,12 @@ from pipeline.console.plan import show_plan, show_status
 from pipeline.console.progress import Progress
 from pipeline.console.recipe import show_recipe, show_shares
 from pipeline.console.results import Summary, show_summary, show_verdicts
+from pipeline.console.scaffold import Begun, show_scaffold
 from pipeline.console.sizes import show_sizes
 from pipeline.console.sizes_page import show_sizes_page
 
 __all__ = [
+    "Begun",
     "Progress",
     "Summary",
     "show_card_diff",
@@ -20,6 +22,7 @@ __all__ = [
     "show_note",
     "show_plan",
     "show_recipe",
+    "show_scaffold",
     "show_shares",
     "show_sizes",
     "show_sizes_page",

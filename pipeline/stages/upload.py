@@ -87,10 +87,13 @@ def _commit(job: Job, blobs: tuple[str, ...]) -> Task:
     target, tag = _target(job), job.release.target.tag
 
     def run(step: Step) -> Mapping[str, Json]:
+        from pipeline.card.lint import check_card
+
         uploads = _uploads(job, step)
         wanted = Manifest(tuple(upload.file for upload in uploads))
         card = step.path(render.CARD).read_text(encoding="utf-8")
         render.check_reviewed(job, card)
+        check_card(job.name, card, {file.path for file in wanted})
         job.hub.validate_card(card)
         commit = _publish(job, uploads, wanted)
         if job.hub.tags(target).get(tag) != commit:

@@ -23,7 +23,7 @@ exit codes:
   2    something to correct: a release file, the command line, the base model, the disk
   3    thresholds missed, nothing was published
   4    the Hub refused or gave up; the same command resumes
-  5    the card is not what its inputs render
+  5    the card is not what its inputs render, or not the one that was reviewed
   130  interrupted; the same command resumes
 """
 
@@ -138,42 +138,6 @@ def _parser() -> argparse.ArgumentParser:
     _with_workspace(status)
     status.add_argument("--all", action="store_true", help="list every task")
 
-    _add_card(commands)
-
-    compare = _command(
-        commands,
-        "compare",
-        "show two releases side by side",
-        "Shows what changes from the first release to the second: size, bits per weight by tensor class, and every\n"
-        "measured figure with better, worse or within error, where that error is known. Perplexity is compared\n"
-        "token by token where both workspaces hold the losses of the same tokens. Reads only.",
-        "  pipeline compare v2.8-v2 v2.5\n  pipeline compare v2.8-v2 v2.5 --json | jq '.figures[] | {figure, word}'",
-    )
-    compare.set_defaults(run=_compare)
-    compare.add_argument("first", metavar="A", help="the release to begin with: the NAME of releases/NAME/release.yaml")
-    compare.add_argument("second", metavar="B", help="the release that is judged against it")
-    _with_workspace(compare)
-    compare.add_argument("--json", action="store_true", help="the same for programs")
-
-    _add_cards(commands)
-    _add_recipe(commands)
-    _add_evidence(commands)
-
-    hub = _command(
-        commands,
-        "hub",
-        "run the embedded Hub",
-        "Serves what rehearsals have published, to any Hub client on this machine.",
-        f"  pipeline hub\n  HF_ENDPOINT=http://127.0.0.1:{LOCAL_PORT} mlx_lm.generate \\\n"
-        "      --model demo/SmolLM2-135M-Instruct-MLX-mixed --prompt 'Hello!'",
-    )
-    hub.set_defaults(run=_hub)
-    _with_workspace(hub)
-    hub.add_argument("--port", type=int, default=LOCAL_PORT, help="default: %(default)s")
-    return parser
-
-
-def _add_card(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     card = _command(
         commands,
         "card",
@@ -202,6 +166,41 @@ def _add_card(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     card.add_argument("--page", type=Path, metavar="FILE", help="write both cards side by side as one HTML file")
     card.add_argument("--open", action="store_true", help="write that page into the workspace and open a browser")
     _with_workspace(card)
+
+    _add_compare(commands)
+    _add_cards(commands)
+    _add_recipe(commands)
+    _add_evidence(commands)
+
+    hub = _command(
+        commands,
+        "hub",
+        "run the embedded Hub",
+        "Serves what rehearsals have published, to any Hub client on this machine.",
+        f"  pipeline hub\n  HF_ENDPOINT=http://127.0.0.1:{LOCAL_PORT} mlx_lm.generate \\\n"
+        "      --model demo/SmolLM2-135M-Instruct-MLX-mixed --prompt 'Hello!'",
+    )
+    hub.set_defaults(run=_hub)
+    _with_workspace(hub)
+    hub.add_argument("--port", type=int, default=LOCAL_PORT, help="default: %(default)s")
+    return parser
+
+
+def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    compare = _command(
+        commands,
+        "compare",
+        "show two releases side by side",
+        "Shows what changes from the first release to the second: size, bits per weight by tensor class, and every\n"
+        "measured figure with better, worse or within error, where that error is known. Perplexity is compared\n"
+        "token by token where both workspaces hold the losses of the same tokens. Reads only.",
+        "  pipeline compare v2.8-v2 v2.5\n  pipeline compare v2.8-v2 v2.5 --json | jq '.figures[] | {figure, word}'",
+    )
+    compare.set_defaults(run=_compare)
+    compare.add_argument("first", metavar="A", help="the release to begin with: the NAME of releases/NAME/release.yaml")
+    compare.add_argument("second", metavar="B", help="the release that is judged against it")
+    _with_workspace(compare)
+    compare.add_argument("--json", action="store_true", help="the same for programs")
 
 
 def _add_cards(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -421,14 +420,13 @@ def _with_workspace(parser: argparse.ArgumentParser) -> None:
 
 def _release(options: argparse.Namespace) -> int:
     from pipeline import command
+    from pipeline.stages.publishing import Publishing
 
     window = command.size(options.disk_window) if options.disk_window else None
-    publishing = {"recorded": options.commit, "reviewed": options.reviewed}
+    asked = {"until": options.until, "every": options.all, "publishing": Publishing(options.commit, options.reviewed)}
     if options.dry_run:
-        return command.show_plan(options.name, options.workspace, until=options.until, every=options.all, **publishing)
-    return command.release(
-        options.name, options.workspace, until=options.until, every=options.all, window=window, **publishing
-    )
+        return command.show_plan(options.name, options.workspace, **asked)
+    return command.release(options.name, options.workspace, **asked, window=window)
 
 
 def _init(options: argparse.Namespace) -> int:

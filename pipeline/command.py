@@ -24,15 +24,15 @@ from pipeline.stages.fit import check_fit
 from pipeline.stages.front_matter import check_front_matter
 from pipeline.stages.happened import check_against, side
 from pipeline.stages.job import Folders, Job, open_job
+from pipeline.stages.publishing import Publishing
 from pipeline.stages.sizes import sizes
 from pipeline.weights.base import weight_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from pipeline.engine.plan import Plan
-
 WORKSPACE = ".pipeline"
+_ANYHOW = Publishing()
 
 
 def size(text: str) -> int:
@@ -58,23 +58,19 @@ def release(
     until: str | None,
     every: bool,
     window: int | None,
-    recorded: bool = False,
-    reviewed: str | None = None,
+    publishing: Publishing = _ANYHOW,
 ) -> int:
-    """recorded: committed and tagged in the release repository; reviewed: the only card that may be published."""
-    _check_publishes(until, recorded=recorded, reviewed=reviewed)
-    if recorded:
-        _check_recordable(name, workspace)
     progress = console.Progress()
+    _check_publishing(name, workspace, publishing, until)
     with _opened(name, workspace, writable=True, told=progress.remark) as opened, opened.workspace.locked():
-        job = replace(opened, reviewed=reviewed)
+        job = replace(opened, reviewed=publishing.reviewed)
         _check_fit(job)
         _check_front_matter(job)
         _check_against(job, until)
         text.check(job)
         planned = plan(stages.tasks(job, until), job.workspace)
         console.show_plan(planned, every=every, dry_run=False)
-        _check_outcome(job, planned, recorded=recorded)
+        publishing.check_planned(job, planned)
         measuring.import_ahead(planned)
         try:
             with progress:
@@ -86,7 +82,7 @@ def release(
         console.show_summary(_summary(job, until))
         if job.release.hub == "local":
             console.show_note("`pipeline hub` serves it at that address.")
-        if recorded:
+        if publishing.recorded:
             made = commit.record(job.asked, job.folders)
             console.show_note(f"recorded as {commit.tag(job.asked)}, commit {made[:12]} of the release repository")
     return 0
@@ -98,17 +94,14 @@ def show_plan(
     *,
     until: str | None = None,
     every: bool = False,
-    recorded: bool = False,
-    reviewed: str | None = None,
+    publishing: Publishing = _ANYHOW,
 ) -> int:
-    _check_publishes(until, recorded=recorded, reviewed=reviewed)
-    if recorded:
-        _check_recordable(name, workspace)
+    _check_publishing(name, workspace, publishing, until)
     with _opened(name, workspace, writable=False) as opened:
-        job = replace(opened, reviewed=reviewed)
+        job = replace(opened, reviewed=publishing.reviewed)
         planned = plan(stages.tasks(job, until), job.workspace)
         console.show_plan(planned, every=every)
-        _check_outcome(job, planned, recorded=recorded)
+        publishing.check_planned(job, planned)
         _check_fit(job)
         _check_front_matter(job)
         _check_against(job, until)
@@ -227,29 +220,9 @@ def _folders(workspace: Path | None) -> Folders:
     return Folders(root, Path(workspace).resolve() if workspace else root / WORKSPACE)
 
 
-def _check_publishes(until: str | None, *, recorded: bool, reviewed: str | None) -> None:
-    """What only makes sense of a published release is asked of no other."""
-    option = "--commit" if recorded else "--reviewed" if reviewed else ""
-    if option and until not in {None, upload.LANE.name}:
-        raise UsageError(f"{option} is about publishing, and `--until {until}` ends before it")
-    if reviewed and not render.DIGEST.fullmatch(reviewed):
-        raise UsageError(
-            "--reviewed must be `sha256:` and 64 hexadecimal digits", hint="`pipeline card NAME --digest` prints it."
-        )
-
-
-def _check_recordable(name: str, workspace: Path | None) -> None:
+def _check_publishing(name: str, workspace: Path | None, publishing: Publishing, until: str | None) -> None:
     folders = _folders(workspace)
-    commit.check(load_release(folders.root, name), folders)
-
-
-def _check_outcome(job: Job, planned: Plan, *, recorded: bool) -> None:
-    """What the plan already shows: a card that was not reviewed, or a record that is taken."""
-    if job.reviewed and not planned[render.TASK].reason:
-        render.check_reviewed(job, job.workspace.path(render.CARD).read_text(encoding="utf-8"))
-    if recorded:
-        remade = [one.task.name for one in planned.to_run if one.task.lane is not upload.LANE]
-        commit.check_new(job.asked, job.folders, remade)
+    publishing.check(load_release(folders.root, name), folders, until)
 
 
 def _check_fit(job: Job) -> None:

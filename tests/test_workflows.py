@@ -61,6 +61,8 @@ def test_a_job_ends_asks_for_its_rights_and_writes_no_expression_into_a_shell(jo
     assert "permissions" in job
     for step in job["steps"]:
         assert not EXPRESSION.search(step.get("run", "")), step["name"]
+        if "checkout" in step.get("uses", ""):
+            assert step["with"]["persist-credentials"] is False
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.stem)

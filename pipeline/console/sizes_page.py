@@ -35,8 +35,11 @@ def _parts(sizes: Sizes) -> Iterator[str]:
     )
     if sizes.note:
         yield plain(sizes.note)
+    yield "### What is stored as what"
     yield table(["Tensors", "Parameters", "Stored as", "Size", "Share"], [*_classes(sizes)], "lrlrr")
+    yield "### Which line of the recipe decides it"
     yield table(["Rule", "Decided by", "Layers", "Stored as", "Modules"], [*_rules(sizes)], "llllr")
+    yield "### What it takes to run it, and to make it"
     yield table(["Context", "Cache", "Together", "Fits"], [*_memory(sizes)], "rrrl")
     disk = sizes.disk
     yield (

@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from pipeline import console, repository
-from pipeline.card import pull_request
+from pipeline.card import assets, pull_request
 from pipeline.card.diff import diff
 from pipeline.card.github_comment import comment
+from pipeline.card.plots import draw, plots
 from pipeline.card.pull_request import Touched
 from pipeline.card.snapshot import Snapshot
 from pipeline.errors import PipelineError, UsageError
@@ -48,7 +49,7 @@ def show_diff(
 
     browse: write the page, into the workspace unless `page` says where, and open it.
     """
-    found, old, new = _compared(name, folders, against or "")
+    found, old, new = _compared(name, folders, against or "", drawn=bool(page or browse))
     if against is not None:
         _print(found, form)
     if page or browse:
@@ -101,12 +102,14 @@ def show_digest(name: str, folders: Folders) -> int:
     return 0
 
 
-def _compared(name: str, folders: Folders, against: str) -> tuple[Diff, Snapshot, Snapshot]:
-    """What changed, from which state to which."""
+def _compared(name: str, folders: Folders, against: str, *, drawn: bool = False) -> tuple[Diff, Snapshot, Snapshot]:
+    """What changed, from which state to which; drawn: the plots of the new one are there, whether or not on the disk."""
     asked = load_release(folders.root, name)
     old = snapshots.before(asked, folders, against)
     inputs = inputs_of(asked, folders)
     new = _rendered(inputs, folders)
+    if drawn:
+        new = replace(new, assets=_plots(inputs, folders.release(name)))
 
     def card_of(evidence: Evidence, lock: Lock, siblings: Mapping[str, Evidence]) -> str:
         beside = (replace(one, evidence=siblings.get(one.name, one.evidence)) for one in inputs.siblings)
@@ -116,14 +119,12 @@ def _compared(name: str, folders: Folders, against: str) -> tuple[Diff, Snapshot
 
 
 def _rendered(inputs: Inputs, folders: Folders) -> Snapshot:
-    """What the release is now: the files in its folder, and the card that they render, whether or not it is written."""
-    there = snapshots.on_disk(folders.release(inputs.name), "")
+    """What the release is now: the card that the files in its folder render, whether or not it is written."""
     return Snapshot(
         label=f"what releases/{inputs.name} renders now",
         card=_card(inputs, folders),
         evidence=inputs.evidence,
         lock=inputs.lock,
-        assets=there.assets,
         siblings={one.name: one.evidence for one in inputs.siblings},
     )
 
@@ -132,6 +133,13 @@ def _card(inputs: Inputs, folders: Folders) -> str:
     from pipeline.card.render import render, template_folder
 
     return render(inputs, template_folder(folders.root))
+
+
+def _plots(inputs: Inputs, folder: Path) -> dict[str, bytes]:
+    """The images of the card as they would be written; those that lie there are not drawn again."""
+    wanted = plots(inputs)
+    wrong = assets.wrong(folder, wanted)
+    return {one.path: draw(one) if one.path in wrong else (folder / one.path).read_bytes() for one in wanted}
 
 
 def _print(found: Diff, form: Format) -> None:

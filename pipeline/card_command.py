@@ -50,14 +50,15 @@ def show_diff(
     browse: write the page, into the workspace unless `page` says where, and open it.
     """
     found, old, new = _compared(name, folders, against or "", drawn=bool(page or browse))
-    if against is not None:
-        _print(found, form)
+    # The page first: whoever reads what is printed may stop in the middle.
     if page or browse:
         path = page or folders.workspace / "pages" / f"{name}.html"
         _write_page(path, found, old, new)
         console.show_note(f"{path} is written")
         if browse and not webbrowser.open(path.resolve().as_uri()):
             console.show_note("no browser could be opened: open that file in one")
+    if against is not None:
+        _print(found, form)
     return 0
 
 
@@ -103,7 +104,7 @@ def show_digest(name: str, folders: Folders) -> int:
 
 
 def _compared(name: str, folders: Folders, against: str, *, drawn: bool = False) -> tuple[Diff, Snapshot, Snapshot]:
-    """What changed, from which state to which; drawn: the plots of the new one are there, whether or not on the disk."""
+    """What changed, from which state to which; drawn: with the plots of the new one, even if not written."""
     asked = load_release(folders.root, name)
     old = snapshots.before(asked, folders, against)
     inputs = inputs_of(asked, folders)

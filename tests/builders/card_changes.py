@@ -21,6 +21,16 @@ def compared(old, new):
     return diff("demo", *sides, lambda evidence, lock, _: render(replace(new.inputs, evidence=evidence, lock=lock)))
 
 
+_MADE = {}
+
+
+def named(measured, case):
+    """The diff of one of the `cases`, made once: cards take a while to render."""
+    if case not in _MADE:
+        _MADE[case] = compared(*cases(measured)[case])
+    return _MADE[case]
+
+
 def with_values(case, measure, subject="quantized", **values):
     """With other values of one measurement."""
     return with_measurement(case, measure, subject, lambda one: replace(one, values={**one.values, **values}))

@@ -47,7 +47,7 @@ def html(body, **assets):
 def made(measured, case, **changes):
     old, new = card_changes.cases(measured)[case]
     sides = [Snapshot(label, one.card(), one.evidence, one.lock) for label, one in (("HEAD", old), ("now", new))]
-    return page(card_changes.compared(old, new), *(replace(side, **changes) for side in sides))
+    return page(card_changes.named(measured, case), *(replace(side, **changes) for side in sides))
 
 
 @pytest.mark.parametrize("case", ["nothing", "worse", "recipe", "words", "hostile"])

@@ -141,11 +141,12 @@ def show_sizes(
 
 
 def card(name: str, *, check: bool) -> int:
+    from pipeline.card import assets
     from pipeline.card.diff import differs
 
     folders = _folders(None)
     path = folders.release(name) / "README.md"
-    rendered = render.rendered(load_release(folders.root, name), folders)
+    rendered, drawn = render.card_and_plots(load_release(folders.root, name), folders)
     difference = differs(path.read_text() if path.exists() else "", rendered)
     shown = path.relative_to(folders.root)
     if check and difference:
@@ -153,9 +154,14 @@ def card(name: str, *, check: bool) -> int:
             f"{shown} is not what its inputs render",
             hint=f"See `pipeline card {name} --diff`; write it by leaving out --check.",
         )
-    if not check:
+    if check:
+        for plot, why in assets.wrong(path.parent, drawn).items():
+            raise CardDiffers(f"{shown.parent}/{plot} {why}", hint=f"`pipeline card {name}` puts it right.")
+    else:
         write_atomically(path, rendered)
         console.show_note(f"{shown} is {'written' if difference else 'unchanged'}")
+        for plot in assets.write(path.parent, drawn):
+            console.show_note(f"{shown.parent / plot} is {'written' if (path.parent / plot).exists() else 'removed'}")
     return 0
 
 

@@ -19,12 +19,16 @@ _TASK = "text-generation"
 
 @dataclass(frozen=True)
 class LockedBase:
-    """digest: of the manifest of the base's files at that commit; card: what its own card says, None if not known."""
+    """digest: of the manifest of the base's files at that commit.
+
+    card: what its own card says; bytes: of its weights; None where not known.
+    """
 
     repo: str
     revision: str
     digest: str
     card: BaseCard | None = None
+    bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -138,6 +142,8 @@ class Lock:
         del fields["base"]["card"]
         if self.base.card:
             fields["base"]["card"] = self.base.card.to_json()
+        if fields["base"]["bytes"] is None:
+            del fields["base"]["bytes"]
         return dump({**fields, "schema": SCHEMA, "model": self.model.to_json(), "tools": dict(self.tools)})
 
     @classmethod

@@ -18,6 +18,7 @@ from pipeline.release.load import load_release
 from pipeline.stages.happened import happened
 from pipeline.stages.job import open_planned
 from pipeline.stages.sizes import sizes
+from pipeline.weights.base import weight_files
 from pipeline.weights.side_files import side_files
 
 if TYPE_CHECKING:
@@ -55,8 +56,11 @@ def planned_lock(job: Planned) -> Lock:
     deciding = _deciding(job.assignment)
     rules = zip(job.recipe.rules, job.assignment.counts, strict=True)
     shards = [File(shard.name, shard.size) for shard in job.layout.shards]
+    weights = sum(job.base.files[path].size for path in weight_files(job.base.files))
     return Lock(
-        base=LockedBase(job.base.repo, job.base.revision, job.base.files.digest, _facts(job.base.card)),
+        base=LockedBase(
+            job.base.repo, job.base.revision, job.base.files.digest, _facts(job.base.card), weights or None
+        ),
         recipe=LockedRecipe(
             job.recipe.name, job.recipe.version, job.recipe.digest, str(job.recipe.otherwise or "error")
         ),

@@ -122,9 +122,13 @@ def _uploads(job: Job, step: Step) -> list[Upload]:
     """Every file of the release, under the path it has on the Hub."""
     digests = {output.path: output.sha256 for task in quantize.names(job) for output in step.record(task).outputs}
     paths = {quantize.in_model(path): path for path in digests}
+    rendered = step.record(render.TASK)
     for name, path in render.FILES.items():
-        digests[path] = step.record(render.TASK).sha256(path)
+        digests[path] = rendered.sha256(path)
         paths[name] = path
+    for path, digest in render.plots_made(rendered).items():
+        paths[path] = render.in_workspace(path)
+        digests[paths[path]] = digest
     return [
         Upload(step.path(path), describe(step.path(path), name, known_sha256=digests[path]))
         for name, path in sorted(paths.items())

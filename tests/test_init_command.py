@@ -326,3 +326,16 @@ def test_a_new_recipe_never_takes_the_name_of_another(empty, publish):
     assert begin("second", "Tiny") == 0
     assert load_release(empty, "second").recipe.name == "tiny-6.3bit-2"
     assert path.read_text() == before
+
+
+def test_a_file_that_would_say_something_else_than_was_meant_is_never_put_in_place(empty, publish, monkeypatch, capsys):
+    from pipeline.release import annotated
+
+    publish("tiny")
+    monkeypatch.setattr(
+        "pipeline.stages.scaffold.write",
+        lambda keys, comments: annotated.write(keys, comments).replace("windows: 16", "windows: 17"),
+    )
+    assert begin("first", "tiny") == 2
+    assert "would not say what was meant" in capsys.readouterr().err
+    assert everything(empty) == {}

@@ -43,17 +43,30 @@ class Level(NamedTuple):
 
     finer: in which layers those among them that write into the residual stream have one step more: in the first and the
     last eighth of the layers, in every third one between as well, as mlx-lm's own mixed recipes do it, or in all.
+    around: everything else gets what goes with that many bits.
     """
 
     bits: int
     finer: Literal["ends", "third", "all"]
+    around: int
 
 
-LEVELS = tuple(Level(bits, finer) for bits in (8, 6, 5, 4, 3, 2) for finer in ("all", "third", "ends"))
+_LESS = {8: 6, 6: 5, 5: 4, 4: 3, 3: 2, 2: 2}
+
+LEVELS = tuple(
+    level
+    for bits, less in _LESS.items()
+    for level in (
+        Level(bits, "all", bits),
+        Level(bits, "third", bits),
+        Level(bits, "ends", bits),
+        *([Level(bits, "ends", less)] if less < bits else []),
+    )
+)
 """From the best to the smallest."""
 
-USUAL = Level(4, "third")
-FOR_SMALL = Level(5, "third")
+USUAL = Level(4, "third", 4)
+FOR_SMALL = Level(5, "third", 5)
 """For models that do not bear 4 bits."""
 
 _SMALL = 1_000_000_000  # docs/evaluation.md shows what 4 bits do to a model of 135 million weights
@@ -65,7 +78,7 @@ _ATTENTION = re.compile(r"(^|[._])(attn|attention)(\.|$)|\.temporal_block\.")
 _EXPERT = re.compile(r"(^|\.)experts\.\d+\.")
 _OUTPUT = re.compile(r"down_proj|w2|fc2|c_proj|dense_4h_to_h|fc_out|linear_out|out_proj|ff_out")
 
-_MORE = {2: 3, 3: 4, 4: 5, 5: 6, 6: 8, 8: 8}
+_MORE = {less: bits for bits, less in _LESS.items()} | {2: 3, 8: 8}
 _DENSE_ATTENTION = {8: 8, 6: 8, 5: 6, 4: 6, 3: 5, 2: 4}
 
 _WHY: Mapping[Role, str] = {
@@ -192,10 +205,10 @@ def _bits(role: Role, level: Level, *, experts: bool, more: bool) -> int:
     if role in {"body", "output", "experts", "experts_output"}:
         return _MORE[level.bits] if more else level.bits
     if role == "attention" and not experts:
-        return _DENSE_ATTENTION[level.bits]
+        return _DENSE_ATTENTION[level.around]
     if role == "embedding":
-        return max(level.bits, 6 if level.bits >= 4 else 4)
-    return 8 if experts or level.bits >= 4 else 6
+        return max(level.around, 6 if level.around >= 4 else 4)
+    return 8 if experts or level.around >= 4 else 6
 
 
 def _kept(alike: Sequence[Module], bits: int, held: Mapping[str, Precision]) -> Precision | None:

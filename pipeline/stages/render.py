@@ -107,14 +107,7 @@ def _card(job: Job) -> Task:
         return {"plots": {plot.path: sha256(folder / plot.path) for plot in drawn}}
 
     def check(record: Record) -> str | None:
-        if reason := _files_reason(job):
-            return reason
-        if _is_committed_now(job):
-            return "its inputs are committed now"
-        card, drawn = card_and_plots(job.asked, job.folders)
-        if card != (folder / "README.md").read_text():
-            return "a template, a sibling or notes.md changed"
-        return _plots_reason(job, record, drawn)
+        return _altered(job) or _rendered_otherwise(job, record)
 
     needs = (*quantize.names(job), *measuring.measures(job), validate.JUDGE)
     settings: dict[str, Json] = {
@@ -136,13 +129,23 @@ def _is_committed_now(job: Job) -> bool:
     return inputs is not None and not inputs.dirty
 
 
-def _files_reason(job: Job) -> str | None:
-    """Why what is committed is not what was rendered."""
+def _altered(job: Job) -> str | None:
+    """Why the files in the release's folder are not those that were rendered."""
     for name, output in FILES.items():
         path, file = job.folders.release(job.name) / name, f"releases/{job.name}/{name}"
         if not path.exists() or _before_commit(file, path.read_text()) != job.workspace.path(output).read_text():
             return f"{file} is missing or was changed"
     return None
+
+
+def _rendered_otherwise(job: Job, record: Record) -> str | None:
+    """Why the same inputs would give another card or other plots by now."""
+    if _is_committed_now(job):
+        return "its inputs are committed now"
+    card, drawn = card_and_plots(job.asked, job.folders)
+    if card != (job.folders.release(job.name) / "README.md").read_text():
+        return "a template, a sibling or notes.md changed"
+    return _plots_reason(job, record, drawn)
 
 
 def _plots_reason(job: Job, record: Record, drawn: tuple[Plot, ...]) -> str | None:

@@ -73,7 +73,7 @@ def test_a_table_that_is_the_head_too_has_the_bits_of_a_head():
 
 
 def test_routed_experts_pay_for_everything_else():
-    draft, assignment = proposed(list(mixture()), Level(2, "ends"))
+    draft, assignment = proposed(list(mixture()), Level(2, "ends", 2))
     precisions = by_class(assignment)
     assert precisions["switch_mlp.gate_proj"] == ["2 bit g64"]
     assert precisions["switch_mlp.down_proj"] == ["2 bit g64", "3 bit g64"]
@@ -99,20 +99,20 @@ def test_what_is_packed_already_is_never_given_more_bits():
     of = list(mixture())
     held = {module.path: Precision(4, 32) for module in of if "switch_mlp" in module.path}
     for bits, expected in ((6, {"4 bit g32"}), (4, {"4 bit g32"}), (3, {"3 bit g64", "4 bit g32"}), (2, {"2 bit g64"})):
-        draft, assignment = proposed(of, Level(bits, "all" if bits == 3 else "ends"), held)
+        draft, assignment = proposed(of, Level(bits, "all" if bits == 3 else "ends", bits), held)
         given = {str(assignment.precisions[path]) for path in held}
         assert expected <= given
         assert any("taken as they are" in rule.why for rule in draft.rules) is (bits > 2)
 
 
 @pytest.mark.parametrize("model", [dense, mixture])
-def test_every_level_is_smaller_than_the_one_before(model):
+def test_every_level_is_a_little_smaller_than_the_one_before(model):
     of = list(model())
     sizes = []
     for level in LEVELS:
         _, assignment = proposed(of, level)
         sizes.append(sum(math.prod(one.module.shape) * one.precision.bits_per_weight for one in assignment.modules))
-    assert all(after <= before for before, after in pairwise(sizes))
+    assert all(0.83 * before < after <= before for before, after in pairwise(sizes))
     assert sizes[-1] < 0.5 * sizes[0]
 
 

@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from pipeline import console, repository
-from pipeline.card import pull_request
+from pipeline.card import assets, pull_request
 from pipeline.card.diff import diff
 from pipeline.card.github_comment import comment
+from pipeline.card.plots import draw, plots
 from pipeline.card.pull_request import Touched
 from pipeline.card.snapshot import Snapshot
 from pipeline.errors import PipelineError, UsageError
@@ -21,7 +22,7 @@ from pipeline.stages import render, snapshots
 from pipeline.stages.card_inputs import inputs_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from pipeline.card.changes import Diff
@@ -48,15 +49,16 @@ def show_diff(
 
     browse: write the page, into the workspace unless `page` says where, and open it.
     """
-    found, old, new = _compared(name, folders, against or "")
-    if against is not None:
-        _print(found, form)
+    found, old, new = _compared(name, folders, against or "", drawn=bool(page or browse))
+    # The page first: whoever reads what is printed may stop in the middle.
     if page or browse:
         path = page or folders.workspace / "pages" / f"{name}.html"
         _write_page(path, found, old, new)
         console.show_note(f"{path} is written")
         if browse and not webbrowser.open(path.resolve().as_uri()):
             console.show_note("no browser could be opened: open that file in one")
+    if against is not None:
+        _print(found, form)
     return 0
 
 
@@ -101,31 +103,44 @@ def show_digest(name: str, folders: Folders) -> int:
     return 0
 
 
-def _compared(name: str, folders: Folders, against: str) -> tuple[Diff, Snapshot, Snapshot]:
-    """What changed, from which state to which."""
+def _compared(name: str, folders: Folders, against: str, *, drawn: bool = False) -> tuple[Diff, Snapshot, Snapshot]:
+    """What changed, from which state to which; drawn: with the plots of the new one, even if not written."""
     asked = load_release(folders.root, name)
     old = snapshots.before(asked, folders, against)
     inputs = inputs_of(asked, folders)
     new = _rendered(inputs, folders)
-    return diff(name, old, new, lambda evidence, lock: _card(inputs, folders, evidence, lock)), old, new
+    if drawn:
+        new = replace(new, assets=_plots(inputs, folders.release(name)))
+
+    def card_of(evidence: Evidence, lock: Lock, siblings: Mapping[str, Evidence]) -> str:
+        beside = (replace(one, evidence=siblings.get(one.name, one.evidence)) for one in inputs.siblings)
+        return _card(replace(inputs, evidence=evidence, lock=lock, siblings=tuple(beside)), folders)
+
+    return diff(name, old, new, card_of), old, new
 
 
 def _rendered(inputs: Inputs, folders: Folders) -> Snapshot:
-    """What the release is now: the files in its folder, and the card that they render, whether or not it is written."""
-    there = snapshots.on_disk(folders.release(inputs.name), "")
+    """What the release is now: the card that the files in its folder render, whether or not it is written."""
     return Snapshot(
         label=f"what releases/{inputs.name} renders now",
-        card=_card(inputs, folders, inputs.evidence, inputs.lock),
+        card=_card(inputs, folders),
         evidence=inputs.evidence,
         lock=inputs.lock,
-        assets=there.assets,
+        siblings={one.name: one.evidence for one in inputs.siblings},
     )
 
 
-def _card(inputs: Inputs, folders: Folders, evidence: Evidence, lock: Lock) -> str:
+def _card(inputs: Inputs, folders: Folders) -> str:
     from pipeline.card.render import render, template_folder
 
-    return render(replace(inputs, evidence=evidence, lock=lock), template_folder(folders.root))
+    return render(inputs, template_folder(folders.root))
+
+
+def _plots(inputs: Inputs, folder: Path) -> dict[str, bytes]:
+    """The images of the card as they would be written; those that lie there are not drawn again."""
+    wanted = plots(inputs)
+    wrong = assets.wrong(folder, wanted)
+    return {one.path: draw(one) if one.path in wrong else (folder / one.path).read_bytes() for one in wanted}
 
 
 def _print(found: Diff, form: Format) -> None:

@@ -30,6 +30,7 @@ def demo(repository, monkeypatch):
     shutil.rmtree(repository.root / ".git")
     for name in WRITTEN:
         shutil.copy(DEMO / name, folder)
+    shutil.copytree(DEMO / "assets", folder / "assets")
     monkeypatch.chdir(repository.root)
     return folder
 

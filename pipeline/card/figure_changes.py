@@ -56,8 +56,9 @@ def evidence_changes(old: Evidence, new: Evidence) -> EvidenceChanges:
         for setting in _settings(before, after):
             same = json.dumps([setting.what, setting.old, setting.new])
             settings.setdefault(same, (setting, []))[1].append(_name(after))
-        for other in _others(before, after):
-            (words if isinstance(other, Words) else found).append(other)  # type: ignore[arg-type]
+        others = list(_others(before, after))
+        found += [other for other in others if isinstance(other, Change)]
+        words += [other for other in others if isinstance(other, Words)]
     noted = tuple(replace(setting, note=_listed(names)) for setting, names in settings.values())
     return EvidenceChanges(tuple(found), noted, tuple(words))
 

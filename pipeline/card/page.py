@@ -131,7 +131,7 @@ def _fields(fields: Mapping[str, Json], others: Mapping[str, Json]) -> str:
 def _paired(old: Sequence[Section], new: Sequence[Section]) -> Iterator[tuple[Section | None, Section | None]]:
     """By heading, in an order that is that of both sides."""
     headings, others = ([section.heading for section in side] for side in (old, new))
-    for kind, start, end, other, stop in SequenceMatcher(None, headings, others, autojunk=False).get_opcodes():
+    for kind, start, end, other, stop in SequenceMatcher(None, headings, others).get_opcodes():
         if kind == "equal":
             yield from zip(old[start:end], new[other:stop], strict=True)
         else:
@@ -143,7 +143,7 @@ def _marked(old: Section | None, new: Section | None) -> tuple[str, str]:
     """Both as HTML, with the blocks marked that the other has not."""
     before, after = (list(side.blocks) if side else [] for side in (old, new))
     sides: tuple[list[str], list[str]] = ([], [])
-    for kind, start, end, other, stop in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+    for kind, start, end, other, stop in SequenceMatcher(None, before, after).get_opcodes():
         here, there = before[start:end], after[other:stop]
         if kind == "equal":
             marked = here, there

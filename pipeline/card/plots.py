@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.card import alt, plotted, png
 from pipeline.card.escape import Markdown, link
+from pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -52,12 +53,20 @@ def plots(inputs: Inputs) -> tuple[Plot, ...]:
 
 
 def draw(plot: Plot) -> bytes:
-    """An opaque PNG, the same bytes for the same plot with the same matplotlib, that carries the plot's digest."""
+    """An opaque PNG, the same bytes for the same plot with the same matplotlib, that carries the plot's digest.
+
+    Raises: PipelineError where a person's settings keep matplotlib from loading.
+    """
     # It tells where it keeps its list of fonts when the home folder cannot be written, and what it thinks of a person's
     # settings, none of which matters here.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
-    from pipeline.card.drawing import pixels
-
+    try:
+        from pipeline.card.drawing import pixels
+    except (ImportError, ValueError) as error:
+        raise PipelineError(
+            f"the plots of the card cannot be drawn, since matplotlib does not load: {error}",
+            hint="Unset MPLBACKEND, and take any `matplotlibrc` out of the way, or correct what is wrong in them.",
+        ) from error
     return png.encode(*pixels(plot.data), text=(KEYWORD, plot.digest))
 
 

@@ -55,17 +55,17 @@ class _Measured:
 def quality(inputs: Inputs, measure: str) -> Scatter | None:
     """Perplexity, or divergence from the base, against size; None with fewer than two models, this one among them.
 
-    Figures of two ways of measuring never share a chart: it shows the way in which most models were measured.
+    Figures of two ways of measuring never share a chart: it shows the way in which most models can be placed.
     """
     known = _measured(inputs, measure)
     ways = [[model for model in known if alike(own.measurement, model.measurement)] for own in known if own.own]
-    way = max(ways, key=len, default=[])
-    points = [(model, point) for model in way if (point := _size_and_figure(model, measure))][:_MODELS]
-    if len(points) < 2 or not any(model.own for model, _ in points):
+    way = max(ways, key=lambda way: sum(bool(_size_and_figure(model, measure)) for model in way), default=[])
+    placed = [(model, point) for model in way if (point := _size_and_figure(model, measure))]
+    if len(placed) < 2 or not placed[0][0].own:
         return None
-    series = tuple(Series(model.label, (point,), model.own, model.reported) for model, point in points)
+    series = tuple(Series(model.label, (point,), model.own, model.reported) for model, point in placed[:_MODELS])
     heading, axis = _AXES[measure]
-    note = _note([model.measurement for model in way], series, "error")
+    note = _note([model.measurement for model in way], series, "error") + _left_out(len(placed))
     if sizeless := [model.label for model in way if not model.bytes]:
         note += f"; not shown, as its size is not known: {', '.join(sizeless[:_NAMED])}"
     return Scatter(f"{heading} by size", note, "Size of the weights", axis, series)
@@ -73,7 +73,8 @@ def quality(inputs: Inputs, measure: str) -> Scatter | None:
 
 def speed(inputs: Inputs) -> Lines | None:
     """Tokens per second by length, a line for each model and program; None with fewer than two points of a kind."""
-    found = _measured(inputs, "speed")[:_MODELS]
+    known = _measured(inputs, "speed")
+    found = known[:_MODELS]
     panels = (
         _panel(found, "prompt", "Reading a prompt", "Tokens in the prompt"),
         _panel(found, "generation", "Generating", "Tokens generated"),
@@ -82,7 +83,8 @@ def speed(inputs: Inputs) -> Lines | None:
     if not drawn:
         return None
     every = [one for panel in drawn for one in panel.series]
-    return Lines("Speed", _note([model.measurement for model in found], every, "deviation"), drawn)
+    note = _note([model.measurement for model in found], every, "deviation") + _left_out(len(known))
+    return Lines("Speed", note, drawn)
 
 
 def classes(inputs: Inputs) -> Bars | None:
@@ -167,6 +169,10 @@ def _note(way: Sequence[Measurement], series: Sequence[Series], error: str) -> s
     reported = [one.reported for one in series]
     marks = "reported, not measured here" if all(reported) else "hollow: reported elsewhere" if any(reported) else ""
     return "; ".join(part for part in (how, f"± one standard {error}" if errors else "", marks) if part)
+
+
+def _left_out(known: int) -> str:
+    return f"; the first {_MODELS} of {known}" if known > _MODELS else ""
 
 
 def _how(measurement: Measurement) -> Iterator[str]:

@@ -22,6 +22,8 @@ class Snapshot:
 
     another: it is of another release, whose card says other things throughout.
     None stands for what is not known, while evidence without measurements is a release that has none.
+    siblings: the evidence of the releases that the card compares with, by their names; those that are not known are
+    left out.
     assets: the images that the card shows, by their path.
     """
 
@@ -32,6 +34,7 @@ class Snapshot:
     remarks: tuple[str, ...] = ()
     another: bool = False
     assets: Mapping[str, bytes] = field(default_factory=dict)
+    siblings: Mapping[str, Evidence] = field(default_factory=dict)
 
 
 def read(label: str, files: Mapping[str, bytes], *, whole: bool) -> Snapshot:
@@ -51,7 +54,7 @@ def read(label: str, files: Mapping[str, bytes], *, whole: bool) -> Snapshot:
 
     # As for the card itself: what was measured counts only with the lock of that run.
     told = [IMPORTED] if whole and LOCK not in texts else [EVIDENCE, IMPORTED]
-    parts = [parsed(name, Evidence.from_json) for name in told]
+    parts = [parsed(name, _evidence) for name in told]
     measurements = [found.measurements for found in parts if found]
     evidence = Evidence().merged(one for several in measurements for one in several) if measurements else None
     if evidence is None and whole and not texts.keys() & set(told):
@@ -64,3 +67,13 @@ def read(label: str, files: Mapping[str, bytes], *, whole: bool) -> Snapshot:
         remarks=tuple(remarks),
         assets={name: raw for name, raw in files.items() if name.startswith("assets/")},
     )
+
+
+def _evidence(text: str, name: str) -> Evidence:
+    """What others wrote is taken for evidence only where it has that shape."""
+    found = Evidence.from_json(text, name)
+    for number, one in enumerate(found.measurements, 1):
+        names, tables = (one.measure, one.subject, one.source), (one.values, one.settings, one.tools, one.machine)
+        if not all(isinstance(name, str) for name in names) or not all(isinstance(table, dict) for table in tables):
+            raise PipelineError(f"{name} does not hold evidence: number {number} of `measurements` is none")
+    return found

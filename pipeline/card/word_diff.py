@@ -15,8 +15,8 @@ ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
 
 _NEAR = 8
 """Words that are kept beside what changed."""
-_MOST = 2000
-"""Words of a text, and lines of a card, that are compared; no card has more, and comparing takes their square."""
+_MOST = 1000
+"""Words of a text, and lines of a card, that are compared: there are hardly ever more, and it takes their square."""
 _WORD = re.compile(r"\S+\s*")
 _HEADING = re.compile(r"(#{1,6}) +(.*)")
 # As a reader of the card sees it: `Q4\_1` is Q4_1.
@@ -38,7 +38,7 @@ def word_diff(old: str, new: str) -> tuple[Part, ...]:
     """
     before, after = (_words(text) for text in (old, new))
     # What differs only in the space behind a word is the same.
-    matcher = SequenceMatcher(None, [w.rstrip() for w in before], [w.rstrip() for w in after], autojunk=False)
+    matcher = SequenceMatcher(None, [w.rstrip() for w in before], [w.rstrip() for w in after])
     parts: list[Part] = []
     for kind, start, end, other_start, other_end in matcher.get_opcodes():
         if kind == "equal":
@@ -55,7 +55,7 @@ def word_diff(old: str, new: str) -> tuple[Part, ...]:
 def card_words(old: str, new: str) -> tuple[Words, ...]:
     """Changed lines of two card bodies, each named by the section that it stands in."""
     before, after = (_lines(body) for body in (old, new))
-    matcher = SequenceMatcher(None, before, after, autojunk=False)
+    matcher = SequenceMatcher(None, before, after)
     found: list[Words] = []
     for kind, start, end, other_start, other_end in matcher.get_opcodes():
         if kind != "equal":
@@ -64,12 +64,18 @@ def card_words(old: str, new: str) -> tuple[Words, ...]:
 
 
 def _changed(old: Sequence[tuple[str, str]], new: Sequence[tuple[str, str]]) -> Iterator[Words]:
-    """Line by line where there are as many of them on both sides, as one text otherwise."""
-    pairs = [([one], [other]) for one, other in zip(old, new, strict=True)] if len(old) == len(new) else [(old, new)]
-    for olds, news in pairs:
-        section = (news or olds)[0][0]
-        texts = ["\n".join(line for _, line in lines) for lines in (olds, news)]
-        yield Words(section, presence(texts[0] or None, texts[1] or None), word_diff(*texts))
+    """Line by line where there are as many of them on both sides, as one text for each section otherwise."""
+    if len(old) == len(new):
+        pairs = [(section, line, other) for (_, line), (section, other) in zip(old, new, strict=True)]
+    else:
+        sections = dict.fromkeys(section for section, _ in (*old, *new))
+        pairs = [(section, _joined(old, section), _joined(new, section)) for section in sections]
+    for section, before, after in pairs:
+        yield Words(section, presence(before or None, after or None), word_diff(before, after))
+
+
+def _joined(lines: Sequence[tuple[str, str]], section: str) -> str:
+    return "\n".join(line for of, line in lines if of == section)
 
 
 def _lines(body: str) -> list[tuple[str, str]]:

@@ -42,7 +42,7 @@ def before(asked: Asked, folders: Folders, against: str) -> Snapshot:
     Raises: UsageError that lists what is possible where `against` is nothing of that, or more than one thing.
     """
     if not against:
-        return committed(asked.name, folders, "HEAD") or _of_release(asked.name, folders)
+        return committed(asked, folders, "HEAD") or _of_release(asked.name, folders)
     if against == PUBLISHED:
         return published(asked, folders)
     meant: dict[str, Snapshot] = {}
@@ -54,7 +54,7 @@ def before(asked: Asked, folders: Folders, against: str) -> Snapshot:
         folder = folders.release(against)
         if not (there and path.samefile(folder)):
             meant["a release"] = replace(_of_release(against, folders), another=True)
-    if found := committed(asked.name, folders, against):
+    if found := committed(asked, folders, against):
         meant["a git revision"] = found
     if len(meant) == 1:
         return next(iter(meant.values()))
@@ -75,7 +75,7 @@ def on_disk(folder: Path, label: str) -> Snapshot:
     return snapshot.read(label, files, whole=(folder / "release.yaml").exists())
 
 
-def committed(name: str, folders: Folders, revision: str) -> Snapshot | None:
+def committed(asked: Asked, folders: Folders, revision: str) -> Snapshot | None:
     """What a git revision of the release repository holds; None where there is no such revision or no git.
 
     A release that had not run yet is planned as it was asked for then.
@@ -85,16 +85,18 @@ def committed(name: str, folders: Folders, revision: str) -> Snapshot | None:
         return None
     commit, files = found
     label = f"{revision} ({commit[:7]})" if revision not in commit else commit[:12]
-    own = {path.removeprefix(f"{name}/"): raw for path, raw in files.items() if path.startswith(f"{name}/")}
-    made = snapshot.read(label, {path: raw for path, raw in own.items() if _is_wanted(path)}, whole=True)
-    if LOCK in own:
+    made = snapshot.read(label, _inside(asked.name, files), whole=True)
+    siblings = {name: _inside(name, files) for name in asked.release.siblings}
+    known = {name: snapshot.read(label, inside, whole=True).evidence for name, inside in siblings.items() if inside}
+    made = replace(made, siblings={name: evidence for name, evidence in known.items() if evidence})
+    if f"{asked.name}/{LOCK}" in files:
         return made
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         for path, raw in files.items():
             if path.endswith((".yaml", ".json")):
                 write_atomically(root / "releases" / check_relative(path), raw)
-        return replace(made, lock=_planned(name, Folders(root, folders.workspace)))
+        return replace(made, lock=_planned(asked.name, Folders(root, folders.workspace)))
 
 
 def published(asked: Asked, folders: Folders) -> Snapshot:
@@ -115,6 +117,12 @@ def published(asked: Asked, folders: Folders) -> Snapshot:
         files = {file.path: hub.read(target, commit, file.path, 0, file.size) for file in wanted if file.size}
     place = f"{target} at {tag if tagged else 'its head'} ({commit[:7]})"
     return snapshot.read(place, files, whole=False)
+
+
+def _inside(name: str, files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """What a diff wants of the files in a release's folder, by their paths in it."""
+    own = {path.removeprefix(f"{name}/"): raw for path, raw in files.items() if path.startswith(f"{name}/")}
+    return {path: raw for path, raw in own.items() if _is_wanted(path)}
 
 
 def _of_release(name: str, folders: Folders) -> Snapshot:

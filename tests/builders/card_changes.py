@@ -18,7 +18,17 @@ HOSTILE = (
 def compared(old, new):
     """The diff of two cases, as `pipeline card --diff` makes it."""
     sides = [Snapshot(label, case.card(), case.evidence, case.lock) for label, case in (("HEAD", old), ("now", new))]
-    return diff("demo", *sides, lambda evidence, lock: render(replace(new.inputs, evidence=evidence, lock=lock)))
+    return diff("demo", *sides, lambda evidence, lock, _: render(replace(new.inputs, evidence=evidence, lock=lock)))
+
+
+_MADE = {}
+
+
+def named(measured, case):
+    """The diff of one of the `cases`, made once: cards take a while to render."""
+    if case not in _MADE:
+        _MADE[case] = compared(*cases(measured)[case])
+    return _MADE[case]
 
 
 def with_values(case, measure, subject="quantized", **values):

@@ -96,6 +96,20 @@ def test_nothing_that_a_person_has_set_changes_a_pixel(tmp_path, environment):
     assert done.stdout.split() == here
 
 
+def test_settings_that_keep_matplotlib_from_loading_are_an_error_that_says_so():
+    program = PROGRAM.replace("import hashlib", "import os; os.environ['MPLBACKEND'] = 'nonsense'\nimport hashlib")
+    paths = os.pathsep.join([str(Path(charts.__file__).parent), *filter(None, sys.path)])
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "PipelineError: the plots of the card cannot be drawn, since matplotlib does not load: " in done.stderr
+    assert "'nonsense'" in done.stderr
+
+
 def test_what_was_set_in_this_process_stays_set():
     with mpl.rc_context({"lines.linewidth": 7.5}):
         pixels(charts.lines())

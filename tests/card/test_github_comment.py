@@ -29,7 +29,7 @@ def test_it_begins_with_the_line_by_which_it_is_found_again(measured):
 
 
 def test_hostile_words_are_text(measured):
-    html = rendered(comment(card_changes.compared(*card_changes.cases(measured)["hostile"])))
+    html = rendered(comment(card_changes.named(measured, "hostile")))
     tags = set(re.findall(r"<(/?[a-z0-9]+)", html))
     assert not tags & {"script", "img", "h1", "a"}
     assert (html.count("<details>"), html.count("</details>")) == (1, 1)
@@ -93,7 +93,7 @@ def test_no_text_breaks_out(what, value, line):
 
 @pytest.mark.parametrize("case", ["worse", "recipe"])
 def test_the_text_of_the_card_is_folded_away(case, measured):
-    shown = comment(card_changes.compared(*card_changes.cases(measured)[case]))
+    shown = comment(card_changes.named(measured, case))
     above, _, below = shown.partition("<details>")
     assert "```diff" in below
     assert "@@" not in above
@@ -101,5 +101,5 @@ def test_the_text_of_the_card_is_folded_away(case, measured):
 
 
 def test_without_a_card_there_is_nothing_to_fold(measured):
-    diff = replace(card_changes.compared(*card_changes.cases(measured)["worse"]), unified="")
+    diff = replace(card_changes.named(measured, "worse"), unified="")
     assert "<details>" not in comment(diff)

@@ -45,7 +45,7 @@ def test_every_case_has_its_golden_diffs(measured):
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_diff_in_every_format(case, measured):
-    diff = card_changes.compared(*card_changes.cases(measured)[case])
+    diff = card_changes.named(measured, case)
     # One case keeps the whole text of the card, so that a change of a template is not reviewed eleven times.
     diff = diff if case == "worse" else replace(diff, unified=diff.unified and "-the old card\n+the new card\n")
     for width in (80, 120):
@@ -58,7 +58,7 @@ def test_a_diff_in_every_format(case, measured):
     ("case", "verdict"), [("worse", "worse"), ("better", "better"), ("within-error", "within error")]
 )
 def test_one_edited_figure_is_one_line_with_its_verdict_in_every_format(case, verdict, measured):
-    diff = card_changes.compared(*card_changes.cases(measured)[case])
+    diff = card_changes.named(measured, case)
     of_terminal = [line for line in shown(diff, 80).splitlines() if line.startswith("  ")]
     of_comment = [line for line in comment(diff).splitlines() if line.startswith("| ")]
     assert len(of_terminal) == 1
@@ -71,7 +71,7 @@ def test_one_edited_figure_is_one_line_with_its_verdict_in_every_format(case, ve
 
 
 def test_colour_only_where_it_is_wanted(measured):
-    diff = card_changes.compared(*card_changes.cases(measured)["worse"])
+    diff = card_changes.named(measured, "worse")
     assert "\x1b[31m" in shown(diff, 80, "standard")
     console = Console(file=io.StringIO(), force_terminal=False, _environ={})
     show_card_diff(diff, console)
@@ -79,7 +79,7 @@ def test_colour_only_where_it_is_wanted(measured):
 
 
 def test_a_change_stands_on_one_line_in_a_pipe(measured):
-    diff = card_changes.compared(*card_changes.cases(measured)["hostile"])
+    diff = card_changes.named(measured, "hostile")
     console = Console(file=io.StringIO(), force_terminal=False, width=80, _environ={})
     show_card_diff(diff, console)
     figures = [line for line in console.file.getvalue().splitlines() if line.startswith("  added")]
@@ -88,6 +88,6 @@ def test_a_change_stands_on_one_line_in_a_pipe(measured):
 
 def test_every_key_for_programs_is_documented(measured):
     page = (Path(__file__).parents[2] / "docs" / "card-diff.md").read_text("utf-8")
-    found = card_changes.compared(*card_changes.cases(measured)["recipe"]).to_json()
+    found = card_changes.named(measured, "recipe").to_json()
     for key in (*found, *found["counts"], *found["sizes"][0], "same", "removed"):
         assert f"`{key}`" in page, key

@@ -88,6 +88,23 @@ def test_of_two_ways_the_one_that_more_models_were_measured_in_is_shown(demo, be
     )
 
 
+def test_a_way_in_which_models_can_be_placed_is_preferred_to_one_without_sizes(demo, beside):
+    siblings = [sibling(name, None, demo.theirs("quantized", 3.7, 0.02, settings=WORDS)) for name in ("a", "b", "c")]
+    inputs = beside(*siblings, base=269_000_000)
+    inputs = replace(inputs, evidence=inputs.evidence.merged([demo.theirs("quantized", 3.8, 0.02, settings=WORDS)]))
+    assert [said for _, _, said in shown(plotted.quality(inputs, "perplexity"))] == ["13.02 ± 0.42", "12.50 ± 0.40"]
+
+
+def test_of_very_many_models_the_first_are_shown_and_the_rest_counted(demo, beside):
+    many = [sibling(f"{n}", 80 + n, demo.perplexity("quantized", 12.6 + n, 0.4)) for n in range(14)]
+    chart = plotted.quality(beside(*many), "perplexity")
+    assert (len(chart.series), chart.series[0].own) == (10, True)
+    assert "; the first 10 of 15" in chart.note
+    rows = [demo.rate(1000, 300.0)]
+    every = [sibling(f"{n}", None, replace(demo.speed(prompt=rows), subject="quantized")) for n in range(14)]
+    assert plotted.speed(beside(*every)).note.endswith("; the first 10 of 14")
+
+
 def test_the_distance_from_the_base_is_shown_where_siblings_were_measured_alike(demo, beside):
     inputs = beside(sibling("3 bit", 80_000_000, demo.divergence(values={"kl_mean": 0.2, "kl_mean_error": None})))
     assert plotted.quality(inputs, "divergence") is None

@@ -140,6 +140,18 @@ def test_plots_that_do_not_stand_are_drawn_again_and_others_removed(copy, monkey
     assert "Nothing to do" in "".join(capsys.readouterr())
 
 
+def test_a_release_is_as_it_was_published_until_somebody_changes_a_figure(copy):
+    code, said = copy.run("card", "demo", "--diff", "published")
+    assert (code, said.splitlines()[0]) == (0, "demo: nothing changed"), said
+    path = copy.root / "releases/demo/evidence.json"
+    evidence = json.loads(path.read_text())
+    (row,) = [row for row in evidence["measurements"] if row["measure"] == "divergence"]
+    row["values"]["top1"] = 0.25
+    path.write_text(json.dumps(evidence))
+    code, said = copy.run("card", "demo", "--diff", "published")
+    assert (code, said.splitlines()[0]) == (0, "demo: 1 worse"), said
+
+
 def test_the_quality_is_that_of_the_recipe_and_not_of_chance(released):
     evidence = json.loads((released.root / "releases/demo/evidence.json").read_text())["measurements"]
     perplexity = {row["subject"]: row["values"]["perplexity"] for row in evidence if row["measure"] == "perplexity"}

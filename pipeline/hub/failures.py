@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 import httpx2
-from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
+from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError, OIDCError
 
 from pipeline.errors import HubError, HubRefused, PipelineError
 
@@ -22,6 +22,11 @@ _HINTS = {
     412: "Somebody else committed to the repository meanwhile. Look at it, then run the same command again.",
     413: "The Hub takes no more data for this account or file: look at its storage quota.",
 }
+_KEYLESS = (
+    "HF_OIDC_RESOURCE asks for a token of a Trusted Publisher: the job needs `permissions: id-token: write`, and the "
+    "settings of that repository must name this workflow. docs/github.md tells how."
+)
+_EXCHANGE = "/oauth/token"
 # Timeouts, rate limits and the server's own troubles pass; every other status says the same again.
 _PASSING = {408, 425, 429}
 # Uploads through Xet fail as ConnectionError whatever the answer was. Other statuses may mean that the client remembers
@@ -39,7 +44,7 @@ def translated(action: str) -> Iterator[None]:
         yield
     except PipelineError:
         raise
-    except (OSError, ValueError, RuntimeError, httpx2.HTTPError) as error:
+    except (OSError, ValueError, RuntimeError, httpx2.HTTPError, OIDCError) as error:
         raise _failure(action, error) from error
 
 
@@ -47,8 +52,8 @@ def _failure(action: str, error: BaseException) -> PipelineError:
     inner = _cause(error)
     if isinstance(inner, PipelineError):
         return inner
-    if isinstance(inner, LocalTokenNotFoundError):
-        return HubRefused(f"cannot {action}: there is no token", hint=_HINTS[401])
+    if isinstance(inner, LocalTokenNotFoundError | OIDCError):
+        return _no_token(action, inner)
     if isinstance(inner, HfHubHTTPError | httpx2.HTTPStatusError):
         return _by_status(action, inner)
     if isinstance(inner, httpx2.TransportError | ConnectionError | TimeoutError):
@@ -67,13 +72,20 @@ def _by_connection(action: str, error: BaseException) -> HubError:
     return HubError(f"cannot {action}: the connection failed ({type(error).__name__})", hint=_AGAIN)
 
 
+def _no_token(action: str, error: LocalTokenNotFoundError | OIDCError) -> HubRefused:
+    if isinstance(error, OIDCError):
+        return HubRefused(f"cannot {action}: {_first_line(error)}", hint=_KEYLESS)
+    return HubRefused(f"cannot {action}: there is no token", hint=_HINTS[401])
+
+
 def _by_status(action: str, error: HfHubHTTPError | httpx2.HTTPStatusError) -> HubError:
     status = error.response.status_code
     said = getattr(error, "server_message", None)
     message = f"cannot {action}: the Hub answered {status}" + (f" ({_first_line(said)})" if said else "")
     if status in _PASSING or status >= 500:
         return HubError(message, hint=_AGAIN, retry_after=_retry_after(error.response.headers))
-    return HubRefused(message, hint=_HINTS.get(status, ""))
+    keyless = error.response.url.path == _EXCHANGE
+    return HubRefused(message, hint=_KEYLESS if keyless else _HINTS.get(status, ""))
 
 
 def _cause(error: BaseException) -> BaseException:

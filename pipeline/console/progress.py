@@ -165,7 +165,9 @@ def _how(task: Task, record: Record, resumed: int, *, reused: bool) -> str:
         return f"done in {duration(record.seconds)}"
     new = max(0, task.work - resumed)
     speed = f", {rate(new / record.seconds, task.lane.unit)}" if record.seconds >= 1 and new else ""
-    already = f", {amount(resumed, task.lane.unit)} of it were here" if resumed else ""
+    already = ""
+    if resumed:
+        already = f", {amount(resumed, task.lane.unit) + ' of it were' if new else 'all of it was'} here already"
     return f"{amount(task.work, task.lane.unit)} in {duration(record.seconds)}{speed}{already}"
 
 

@@ -72,8 +72,8 @@ def test_a_resumed_task_tells_how_much_was_here_and_how_fast_the_rest_came(pipe,
     progress.finished(second, Record(second.name, {}, {}, seconds=2), reused=False)
     assert console.file.getvalue().splitlines() == [
         "download: 56 %, 84.0 of 150 MB, 2.00 MB/s, 33 s left",
-        "download/1: 100 MB in 20 s, 2.00 MB/s, 60.0 MB of it were here (1 of 2)",
-        "download/2: 50.0 MB in 2.0 s, 50.0 MB of it were here (2 of 2)",
+        "download/1: 100 MB in 20 s, 2.00 MB/s, 60.0 MB of it were here already (1 of 2)",
+        "download/2: 50.0 MB in 2.0 s, all of it was here already (2 of 2)",
     ]
 
 

@@ -160,6 +160,14 @@ def test_a_broken_connection_loses_less_than_a_piece_and_the_others_nothing(fetc
     assert wire.sent == len(CONTENT) - told.resumed
 
 
+def test_where_one_connection_is_refused_the_others_stop_after_the_piece_they_are_at(fetch, storage, wire):
+    storage += [line.answered(503), *[line.slow(PIECE)] * 5]
+    with pytest.raises(HubError, match="503"):
+        fetch()
+    assert len(wire.ranges) == 4, "the other two runs were never asked for"
+    assert fetch().resumed == 3 * PIECE
+
+
 def test_patience_begins_anew_whenever_bytes_came(fetch, storage):
     storage += [line.cut(PIECE + HALF)] * 10
     told = fetch(SMALL, patient=2)
@@ -173,8 +181,9 @@ def test_patience_ends_when_nothing_comes(fetch, storage, wire):
     assert len(wire.ranges) <= 3 + 3
 
 
-def test_an_answer_that_is_too_short_is_gone_on_with(fetch, storage, wire):
-    storage += [line.shorter(2 * PIECE + HALF)]
+@pytest.mark.parametrize("by", [HALF, 2 * PIECE + HALF])
+def test_an_answer_that_is_too_short_is_gone_on_with(fetch, storage, wire, by):
+    storage += [line.shorter(by)]
     with pytest.raises(HubError, match=f"the connection ended after [0-9]+ of {len(CONTENT)} bytes of {LARGE}"):
         fetch()
     wire.clear()

@@ -26,6 +26,7 @@ _MOST_REDIRECTS = 5
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 # Of what a signed address is answered with, these say nothing against the address.
 _PASSING = {408, 425, 429}
+_EXPIRED = {400, 401, 403}
 
 
 class RangesIgnored(Exception):
@@ -89,12 +90,17 @@ class RemoteFile:
             response.close()
         self._signed = None
         response = self._follow(self._url, byte_range)
+        if response.status_code in _EXPIRED and not self._is_hub(response.url):
+            response.close()
+            raise HubError(
+                f"cannot read {self.name}: the Hub's storage answered {response.status_code}, the address has expired",
+                hint="Run the same command again: it goes on where it stopped.",
+            )
         if response.status_code in {401, 403}:
             response.close()
             said = response.headers.get("X-Error-Message")
             raise HubRefused(
-                f"cannot read {self.name}: {'the Hub' if self._is_hub(response.url) else 'its storage'}"
-                f" answered {response.status_code}{f' ({said[:300]})' if said else ''}",
+                f"cannot read {self.name}: the Hub answered {response.status_code}{f' ({said[:300]})' if said else ''}",
                 hint="Look at its page on the Hub: the model may ask for agreement to its conditions. Then sign in with"
                 " a token that may read it: `hf auth login`.",
             )

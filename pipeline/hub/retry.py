@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from pipeline.hub.protocol import Hub, Repository, Upload
+    from pipeline.hub.protocol import Advance, Hub, Repository, Upload
     from pipeline.manifest import File, Manifest
 
 T = TypeVar("T")
@@ -73,11 +73,19 @@ class Patient:
     def read(self, repository: Repository, revision: str, path: str, start: int, length: int) -> bytes:
         return self._again(lambda: self._hub.read(repository, revision, path, start, length))
 
-    def download(
-        self, repository: Repository, revision: str, file: File, target: Path, advance: Callable[[int], None]
-    ) -> None:
+    def download(self, repository: Repository, revision: str, file: File, target: Path, advance: Advance) -> None:
+        """Patience begins anew whenever bytes arrived: a file of many hours outlives any number of dropped lines."""
         counted = _Once(advance)
-        self._again(counted.attempt(lambda tell: self._hub.download(repository, revision, file, target, tell)))
+        attempt = counted.attempt(lambda tell: self._hub.download(repository, revision, file, target, tell))
+        while True:
+            arrived = counted.arrived
+            try:
+                return self._again(attempt)
+            except HubRefused:
+                raise
+            except HubError:
+                if counted.arrived == arrived:
+                    raise
 
     def create(self, repository: Repository) -> None:
         self._again(lambda: self._hub.create(repository))
@@ -144,19 +152,25 @@ class Patient:
 class _Once:
     """Counts bytes across attempts: what is sent or read a second time is no progress."""
 
-    def __init__(self, advance: Callable[[int], None]) -> None:
+    def __init__(self, advance: Callable[..., None]) -> None:
         self._advance = advance
         self._furthest = 0
+        self.arrived = 0
 
-    def attempt(self, call: Callable[[Callable[[int], None]], None]) -> Callable[[], None]:
+    def attempt(self, call: Callable[[Advance], None]) -> Callable[[], None]:
         def run() -> None:
             so_far = 0
 
-            def tell(amount: int) -> None:
+            def tell(amount: int, /, *, resumed: bool = False) -> None:
                 nonlocal so_far
                 so_far += amount
-                self._advance(max(0, so_far - self._furthest))
-                self._furthest = max(self._furthest, so_far)
+                new = max(0, so_far - self._furthest)
+                self._furthest += new
+                if resumed:
+                    self._advance(new, resumed=True)
+                else:
+                    self.arrived += new
+                    self._advance(new)
 
             call(tell)
 

@@ -105,3 +105,12 @@ def test_a_killed_upload_sends_no_more_than_one_shard_again(script, tmp_path, wa
     benchmark = script("killed_upload")
     sent = benchmark._sent(tmp_path, 3, 2_000_000, benchmark.WAYS[way])
     assert 3 * 2_000_000 <= sent < 4 * 2_000_000 + 50_000
+
+
+def test_downloads_are_timed_and_killed(script, monkeypatch, capsys):
+    asked = ["--size", "2", "--limit", "50", "--kills", "1", "--connections", "4"]
+    monkeypatch.setattr(sys, "argv", ["downloads.py", *asked])
+    script("downloads").main()
+    said = capsys.readouterr().out
+    assert "| 8 files | 4 | " in said
+    assert "1 kills (seed 6): " in said

@@ -153,14 +153,14 @@ class HuggingFace:
         message: str,
     ) -> str:
         operations = [_addition(upload) for upload in uploads]
-        if xet.is_available():
-            # The client would read and divide all of them again to learn that there is nothing to send.
-            held = self._held(repository, [upload for upload in uploads if upload.file.size > _SURELY_LARGE])
-            for operation in operations:
-                if operation.path_in_repo in held:
-                    operation.mark_uploaded()
         removals = [CommitOperationDelete(path, is_folder=False) for path in deletes]
         with translated(f"commit to {repository}"):
+            if xet.is_available():
+                # The client would read and divide all of them again to learn that there is nothing to send.
+                held = self._held(repository, [upload for upload in uploads if upload.file.size > _SURELY_LARGE])
+                for operation in operations:
+                    if operation.path_in_repo in held:
+                        operation.mark_uploaded()
             commit = self._api.create_commit(
                 repository.id,
                 [*operations, *removals],

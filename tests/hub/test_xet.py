@@ -94,6 +94,13 @@ def test_a_refusal_on_the_way_is_told_from_what_may_pass(scripted, tmp_path, sta
     assert "hf_secret" not in str(caught.value) + caught.value.hint
 
 
+def test_a_refusal_of_the_question_what_is_held_is_a_refusal(scripted, tmp_path):
+    scripted.answers = [(401, {}, b"{}")]
+    upload = shard(tmp_path, 11_000_000)
+    with pytest.raises(HubRefused, match="cannot commit"):
+        HuggingFace(scripted.endpoint, "token").commit(MODEL, [upload], [], parent="0" * 40, message="x")
+
+
 def test_a_shard_that_fails_three_times_goes_another_way(hub, server, tmp_path, monkeypatch):
     def broken(*_):
         raise ConnectionError("Server error: HTTP status server error (500 Internal Server Error)")

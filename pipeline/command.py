@@ -131,10 +131,12 @@ def show_comparison(names: tuple[str, str], workspace: Path | None, *, as_json: 
     return 0
 
 
-def hub(workspace: Path | None, port: int) -> int:
+def hub(workspace: Path | None, port: int, faults: str | None = None) -> int:
     from pipeline.hub.local.server import serve
+    from pipeline.hub.local.written_faults import load_faults
 
     folder = _folders(workspace).hub
+    bad_day = load_faults(faults, lambda fired: console.show_note(str(fired))) if faults else None
 
     def ready(endpoint: str) -> None:
         console.show_note(
@@ -142,7 +144,10 @@ def hub(workspace: Path | None, port: int) -> int:
             "points any Hub client at it. Ctrl-C ends it."
         )
 
-    serve(folder, ready, port=port)
+    serve(folder, ready, port=port, faults=bad_day)
+    if bad_day:
+        counts = ", ".join(f"{count} {kind}" for kind, count in bad_day.by_kind().items())
+        console.show_note(f"faults that fired: {counts or 'none'}")
     return 0
 
 

@@ -132,8 +132,8 @@ def show_comparison(names: tuple[str, str], workspace: Path | None, *, as_json: 
 
 
 def hub(workspace: Path | None, port: int, faults: str | None = None) -> int:
+    from pipeline.hub.local.bad_day import load_faults
     from pipeline.hub.local.server import serve
-    from pipeline.hub.local.written_faults import load_faults
 
     folder = _folders(workspace).hub
     bad_day = load_faults(faults, lambda fired: console.show_note(str(fired))) if faults else None

@@ -14,14 +14,15 @@ from huggingface_hub import (
     CommitOperationDelete,
     HfApi,
     hf_hub_url,
-    set_client_factory,
 )
 from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
 from pipeline.errors import HubError, HubRefused
+from pipeline.hub import client
 from pipeline.hub.failures import translated
+from pipeline.hub.protocol import Commit
 from pipeline.manifest import File, Manifest, check_relative, sync_folder
 
 if TYPE_CHECKING:
@@ -30,16 +31,9 @@ if TYPE_CHECKING:
 
     from pipeline.hub.protocol import Repository, Upload
 
-# The client's own default is to wait for ever. A commit of many files may take the Hub minutes to answer.
-_TIMEOUT = httpx2.Timeout(connect=20, read=300, write=120, pool=None)
 _BLOCK = 1 << 20
 
-
-def _client() -> httpx2.Client:
-    return httpx2.Client(follow_redirects=True, timeout=_TIMEOUT)
-
-
-set_client_factory(_client)
+client.install()
 
 
 class HuggingFace:
@@ -73,6 +67,14 @@ class HuggingFace:
                 repository.id, repo_type=repository.kind, revision=revision, recursive=True
             )
             return Manifest(tuple(_file(entry) for entry in entries if isinstance(entry, RepoFile)))
+
+    def history(self, repository: Repository, revision: str) -> Sequence[Commit]:
+        with translated(f"read the history of {repository}"):
+            commits = self._api.list_repo_commits(repository.id, repo_type=repository.kind, revision=revision)
+            return [
+                Commit(commit.commit_id, ", ".join(commit.authors), commit.created_at, commit.title)
+                for commit in commits
+            ]
 
     def tags(self, repository: Repository) -> Mapping[str, str]:
         with translated(f"list the tags of {repository}"):

@@ -11,8 +11,8 @@ import httpx2
 import pytest
 
 from pipeline.errors import ReleaseFileError
+from pipeline.hub.local.bad_day import BadDay, WrittenFault, load_faults
 from pipeline.hub.local.faults import Fault
-from pipeline.hub.local.written_faults import WrittenFault, WrittenFaults, load_faults
 
 PAGE = Path(__file__).parents[3] / "docs" / "local-hub.md"
 
@@ -81,7 +81,7 @@ def rows(heading):
     return {row[0].strip("`"): row[-1] for row in cells}
 
 
-@pytest.mark.parametrize(("heading", "model"), [("A bad day", WrittenFaults), ("A rule", WrittenFault)])
+@pytest.mark.parametrize(("heading", "model"), [("A bad day", BadDay), ("A rule", WrittenFault)])
 def test_the_page_describes_every_key(heading, model):
     assert rows(heading) == {key: field.description for key, field in model.model_fields.items()}
 

@@ -106,7 +106,7 @@ class WrittenFault(Written):
         return Fault(kind=self.fault, headers=headers, message=self.message or "", **values)
 
 
-class WrittenFaults(Written):
+class BadDay(Written):
     """A bad day."""
 
     seed: Annotated[int, Field(ge=0, title="whole number")] = Field(
@@ -130,7 +130,7 @@ def load_faults(file: str, told: Callable[[Fired], None] = lambda _: None) -> Fa
     `ReleaseFileError` holds every problem with file, line and column.
     """
     problems: list[Problem] = []
-    asked = validated(read(Path.cwd(), file), WrittenFaults, problems)
+    asked = validated(read(Path.cwd(), file), BadDay, problems)
     if asked is None:
         raise refused(problems, hint="docs/local-hub.md describes every key. Nothing was started.")
     return Faults((each.rule for each in asked.faults), seed=asked.seed, told=told)

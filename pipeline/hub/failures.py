@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -47,7 +48,9 @@ def translated(action: str) -> Iterator[None]:
         yield
     except PipelineError:
         raise
-    except (OSError, ValueError, RuntimeError, httpx2.HTTPError) as error:
+    except LocalTokenNotFoundError as error:
+        raise HubRefused(f"cannot {action}: there is no token", hint=_HINTS[401]) from error
+    except (OSError, ValueError, RuntimeError, KeyError, httpx2.HTTPError) as error:
         raise _failure(action, error) from error
 
 
@@ -65,10 +68,12 @@ def _failure(action: str, error: BaseException) -> PipelineError:
     if isinstance(inner, httpx2.TransportError | ConnectionError | TimeoutError):
         said = type(inner).__name__ if isinstance(inner, httpx2.TransportError) else one_line(inner)
         return HubError(f"cannot {action}: the connection failed ({said})", hint=_AGAIN)
-    if isinstance(inner, ValueError | LocalTokenNotFoundError):
-        said = "there is no token" if isinstance(inner, LocalTokenNotFoundError) else one_line(inner)
-        hint = _HINTS[401] if said == "there is no token" else _NO_ROOM if _FULL.search(said) else ""
-        return HubRefused(f"cannot {action}: {said}", hint=hint)
+    # The client looks into answers without checking them.
+    if isinstance(inner, json.JSONDecodeError | UnicodeDecodeError | KeyError):
+        return HubError(f"cannot {action}: the answer makes no sense", hint=_AGAIN)
+    if isinstance(inner, ValueError):
+        said = one_line(inner)
+        return HubRefused(f"cannot {action}: {said}", hint=_NO_ROOM if _FULL.search(said) else "")
     if isinstance(inner, OSError) and inner.errno is not None:
         raise inner
     return HubError(f"cannot {action}: {one_line(inner)}", hint=_AGAIN)

@@ -89,6 +89,11 @@ class Faults:
                 chances = random.Random(f"{self._seed}/{len(self._rules)}")  # noqa: S311
                 self._rules.append(_Counted(rule, chances))
 
+    def clear(self) -> None:
+        """From now on nothing goes wrong; what has fired stays."""
+        with self._lock:
+            self._rules.clear()
+
     def due(self, method: str, path: str) -> Fault | None:
         """What goes wrong with this request; every rule that it concerns has counted it."""
         with self._lock:

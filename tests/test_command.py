@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
+from pipeline.cli import main
 from pipeline.evidence import Evidence, Measurement
 from pipeline.lock import Lock, LockedBase, LockedRecipe, LockedTarget, TensorClass
 from pipeline.manifest import Manifest
@@ -38,6 +41,7 @@ LOCK = Lock(
     {},
     LockedTarget("someone/model-mlx", "v1"),
 )
+ROOT = Path(__file__).parent.parent
 OFFLINE = {"HF_ENDPOINT": "http://127.0.0.1:9"}
 
 
@@ -112,6 +116,43 @@ def test_two_releases_are_compared_offline_for_people_and_for_programs(repositor
     assert not repository.workspace.exists()
 
 
+def test_the_plots_of_a_card_are_written_checked_and_removed(repository, monkeypatch, capsys):
+    def run(*arguments):
+        code = main(["card", "demo", *arguments])
+        said = capsys.readouterr()
+        return code, said.out + said.err
+
+    monkeypatch.chdir(repository.root)
+    folder = repository.root / "releases/demo"
+    for name in ("release.lock.json", "evidence.json"):
+        shutil.copy(ROOT / "releases/demo" / name, folder)
+    plot = folder / "assets/bytes_by_class.png"
+    code, out = run()
+    assert (code, "releases/demo/assets/bytes_by_class.png is written" in out) == (0, True), out
+    assert run("--check") == (0, "")
+    before = plot.read_bytes()
+    lock = folder / "release.lock.json"
+    lock.write_text(lock.read_text().replace('"bytes": 30081024', '"bytes": 30081025', 1))
+    assert run("--check")[0] == 5
+    assert run()[0] == 0
+    assert plot.read_bytes() != before
+    plot.write_bytes(before)
+    for spoil, told in (
+        (lambda: None, "releases/demo/assets/bytes_by_class.png was drawn from other figures"),
+        (plot.unlink, "releases/demo/assets/bytes_by_class.png is missing"),
+        (
+            lambda: (folder / "assets/speed.png").write_bytes(before),
+            "assets/speed.png shows what the card no longer does",
+        ),
+    ):
+        spoil()
+        code, out = run("--check")
+        assert (code, told in out, "`pipeline card demo` puts it right" in out) == (5, True, True), out
+        run()
+    assert run("--check") == (0, "")
+    assert not (folder / "assets/speed.png").exists()
+
+
 def test_a_release_that_cannot_be_compared_is_named(repository):
     for arguments, told in (
         (("demo", "demo-refussed"), "did you mean `demo-refused`?"),
@@ -133,3 +174,23 @@ def test_a_plan_for_people_shows_tasks_tensors_rules_and_memory(repository):
         "--disk-window",
     ):
         assert part in out, part
+
+
+def test_a_plan_says_where_the_release_overrides_the_card_of_its_base(repository, monkeypatch, capsys):
+    monkeypatch.chdir(repository.root)
+    repository.edit("demo", "license: apache-2.0\nlanguage: [en]\n", "license: mit\n")
+    assert main(["plan", "demo"]) == 0
+    told = capsys.readouterr().err
+    assert "releases/demo/release.yaml overrides the card of demo/SmolLM2-135M-Instruct: `license: mit`, where" in told
+    assert told.count("overrides") == 1
+
+
+def test_a_plan_of_a_release_whose_license_nobody_states_ends_with_one_error(repository, monkeypatch, capsys):
+    monkeypatch.chdir(repository.root)
+    repository.edit("demo", "license: apache-2.0\n", "")
+    description = repository.root / "releases" / "demo" / "base.json"
+    description.write_text(re.sub(r'^ "card": .*\n', "", description.read_text(), flags=re.MULTILINE))
+    assert main(["plan", "demo"]) == 2
+    told = capsys.readouterr().err
+    assert "error: nobody states the license of demo: releases/demo/release.yaml has no `license`" in told
+    assert "Say it in releases/demo/release.yaml, such as `license: apache-2.0`" in told

@@ -178,11 +178,13 @@ def _parser() -> argparse.ArgumentParser:
         "run the embedded Hub",
         "Serves what rehearsals have published, to any Hub client on this machine.",
         f"  pipeline hub\n  HF_ENDPOINT=http://127.0.0.1:{LOCAL_PORT} mlx_lm.generate \\\n"
-        "      --model demo/SmolLM2-135M-Instruct-MLX-mixed --prompt 'Hello!'",
+        "      --model demo/SmolLM2-135M-Instruct-MLX-mixed --prompt 'Hello!'\n"
+        "  pipeline hub --faults bad-day.yaml    rehearse a bad day, as docs/local-hub.md describes",
     )
     hub.set_defaults(run=_hub)
     _with_workspace(hub)
     hub.add_argument("--port", type=int, default=LOCAL_PORT, help="default: %(default)s")
+    hub.add_argument("--faults", metavar="FILE", help="let requests go wrong by the rules of this YAML file")
     return parser
 
 
@@ -546,7 +548,7 @@ def _evidence_import(options: argparse.Namespace) -> int:
 def _hub(options: argparse.Namespace) -> int:
     from pipeline import command
 
-    return command.hub(options.workspace, options.port)
+    return command.hub(options.workspace, options.port, options.faults)
 
 
 def _stop_politely() -> None:

@@ -196,10 +196,12 @@ def show_comparison(names: tuple[str, str], workspace: Path | None, *, as_json: 
     return 0
 
 
-def hub(workspace: Path | None, port: int) -> int:
+def hub(workspace: Path | None, port: int, faults: str | None = None) -> int:
+    from pipeline.hub.local.bad_day import load_faults
     from pipeline.hub.local.server import serve
 
     folder = _folders(workspace).hub
+    bad_day = load_faults(faults, lambda fired: console.show_note(str(fired))) if faults else None
 
     def ready(endpoint: str) -> None:
         console.show_note(
@@ -207,7 +209,10 @@ def hub(workspace: Path | None, port: int) -> int:
             "points any Hub client at it. Ctrl-C ends it."
         )
 
-    serve(folder, ready, port=port)
+    serve(folder, ready, port=port, faults=bad_day)
+    if bad_day:
+        counts = ", ".join(f"{count} {kind}" for kind, count in bad_day.by_kind().items())
+        console.show_note(f"faults that fired: {counts or 'none'}")
     return 0
 
 

@@ -69,6 +69,25 @@ class HubRefused(HubError):
     """The Hub's answer will not change by asking again (401, 403, 404, quota, invalid card)."""
 
 
+class Overtaken(HubRefused):
+    """Somebody else committed to the repository meanwhile.
+
+    paths: the files that are not what they were; None when nobody has looked.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", paths: frozenset[str] | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.paths = paths
+
+
+class BlobsGone(HubError):
+    """The Hub has dropped bytes that were sent ahead of the commit; `paths` names their files."""
+
+    def __init__(self, message: str, *, hint: str = "", paths: tuple[str, ...] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.paths = paths
+
+
 class CardInvalid(PipelineError):
     """The card's front matter breaks the Hub's rules: one or more problems, all of them reported at once."""
 

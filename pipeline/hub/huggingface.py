@@ -13,7 +13,6 @@ from huggingface_hub import (
     CommitOperationAdd,
     CommitOperationDelete,
     HfApi,
-    set_client_factory,
 )
 from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 from huggingface_hub.hf_api import RepoFile
@@ -21,9 +20,10 @@ from huggingface_hub.lfs import post_lfs_batch_info
 from huggingface_hub.utils import build_hf_headers, get_session, get_token, hf_raise_for_status
 
 from pipeline.errors import HubError, HubRefused
-from pipeline.hub import lfs_process, xet
+from pipeline.hub import client, lfs_process, xet
 from pipeline.hub.download import download
 from pipeline.hub.failures import translated
+from pipeline.hub.protocol import Commit
 from pipeline.hub.remote import RangesIgnored, RemoteFile
 from pipeline.manifest import File, Manifest
 
@@ -33,18 +33,11 @@ if TYPE_CHECKING:
 
     from pipeline.hub.protocol import Advance, Repository, Upload
 
-# The client's own default is to wait for ever. A commit of many files may take the Hub minutes to answer.
-_TIMEOUT = httpx2.Timeout(connect=20, read=300, write=120, pool=None)
 _XET_ATTEMPTS = 3  # for one file; after that it goes to large-file storage in the older way
 _SURELY_LARGE = 10_000_000  # bytes; whatever is larger is in large-file storage
 _BATCH = 256
 
-
-def _client() -> httpx2.Client:
-    return httpx2.Client(follow_redirects=True, timeout=_TIMEOUT)
-
-
-set_client_factory(_client)
+client.install()
 
 
 class HuggingFace:
@@ -84,6 +77,14 @@ class HuggingFace:
                 repository.id, repo_type=repository.kind, revision=revision, recursive=True
             )
             return Manifest(tuple(_file(entry) for entry in entries if isinstance(entry, RepoFile)))
+
+    def history(self, repository: Repository, revision: str) -> Sequence[Commit]:
+        with translated(f"read the history of {repository}"):
+            commits = self._api.list_repo_commits(repository.id, repo_type=repository.kind, revision=revision)
+            return [
+                Commit(commit.commit_id, ", ".join(commit.authors), commit.created_at, commit.title)
+                for commit in commits
+            ]
 
     def tags(self, repository: Repository) -> Mapping[str, str]:
         with translated(f"list the tags of {repository}"):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
     from pathlib import Path
 
     from pipeline.manifest import File, Manifest
@@ -19,6 +20,16 @@ class Repository:
 
     def __str__(self) -> str:
         return self.id if self.kind == "model" else f"datasets/{self.id}"
+
+
+@dataclass(frozen=True)
+class Commit:
+    """Who changed a repository, when and with what title, in their own words."""
+
+    id: str
+    authors: str
+    date: datetime
+    title: str
 
 
 @dataclass(frozen=True)
@@ -48,6 +59,9 @@ class Hub(Protocol):
 
     def manifest(self, repository: Repository, revision: str) -> Manifest:
         """Every file at a revision with size and the digest that the Hub holds."""
+
+    def history(self, repository: Repository, revision: str) -> Sequence[Commit]:
+        """The commit that `revision` names and its ancestors, newest first."""
 
     def tags(self, repository: Repository) -> Mapping[str, str]:
         """Tag name to commit."""
@@ -82,7 +96,10 @@ class Hub(Protocol):
         parent: str,
         message: str,
     ) -> str:
-        """One atomic commit on `parent` and its id."""
+        """One atomic commit on `parent` and its id.
+
+        Raises: Overtaken when `parent` is not the head any more; BlobsGone when bytes sent ahead are not there.
+        """
 
     def tag(self, repository: Repository, name: str, commit: str) -> None:
         """Name a commit; `HubRefused` when the tag names another one."""

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from pipeline.hub.protocol import Advance, Hub, Repository, Upload
+    from pipeline.hub.protocol import Advance, Commit, Hub, Repository, Upload
     from pipeline.manifest import File, Manifest
 
 
@@ -30,6 +30,9 @@ class ReadOnly:
 
     def manifest(self, repository: Repository, revision: str) -> Manifest:
         return self._hub.manifest(repository, revision)
+
+    def history(self, repository: Repository, revision: str) -> Sequence[Commit]:
+        return self._hub.history(repository, revision)
 
     def tags(self, repository: Repository) -> Mapping[str, str]:
         return self._hub.tags(repository)

@@ -1,22 +1,30 @@
-"""Any Hub, with patience: passing failures are asked again, refusals are not."""
+"""Any Hub, with patience: passing failures are asked again, refusals are not, and no call lasts for ever."""
 
 from __future__ import annotations
 
+import os
+import time
 from typing import TYPE_CHECKING, TypeVar
 
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, stop_after_delay
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, stop_before_delay
 from tenacity.wait import wait_base, wait_random_exponential
 
-from pipeline.errors import HubError, HubRefused
+from pipeline.errors import BlobsGone, HubError, HubRefused, Overtaken
+from pipeline.hub import doubt
+from pipeline.hub.deadline import within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from pipeline.hub.protocol import Advance, Hub, Repository, Upload
+    from pipeline.hub.protocol import Advance, Commit, Hub, Repository, Upload
     from pipeline.manifest import File, Manifest
 
 T = TypeVar("T")
+
+NO_WAITING = "PIPELINE_NO_WAITING"
+"""Set in the environment, nobody sleeps between two attempts; for tests."""
+_SLOWEST = 50_000  # bytes a second; a transfer may take as long as its bytes need at this rate, and a call's time
 
 
 class _Wait(wait_base):
@@ -26,17 +34,17 @@ class _Wait(wait_base):
         self._jitter = wait_random_exponential(multiplier=1, max=longest)
 
     def __call__(self, retry_state: RetryCallState) -> float:
-        failure = retry_state.outcome.exception() if retry_state.outcome else None
-        asked = failure.retry_after if isinstance(failure, HubError) else None
-        return max(self._jitter(retry_state), asked or 0.0)
+        return max(self._jitter(retry_state), _asked(retry_state))
 
 
 class Patient:
     """`pipeline.hub.protocol.Hub` over another one.
 
-    attempts, seconds: when either is used up, the last failure is raised.
+    attempts, seconds: when either is used up, or would be after the next wait, the last failure is raised. Transfers
+    have more seconds, by their size.
     longest_wait: seconds between two attempts at most, unless the Hub asks for more.
-    told: hears of every failure that is asked again.
+    call_seconds: how long one attempt may last, and how long a transfer that has told of its progress may be silent.
+    told: hears of every failure that is asked again, and how long it waits.
     """
 
     def __init__(
@@ -46,12 +54,14 @@ class Patient:
         attempts: int = 8,
         seconds: float = 1800,
         longest_wait: float = 60,
+        call_seconds: float = 600,
         told: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._hub = hub
         self._attempts = attempts
         self._seconds = seconds
         self._longest_wait = longest_wait
+        self._call_seconds = call_seconds
         self._told = told
 
     @property
@@ -59,28 +69,36 @@ class Patient:
         return self._hub.endpoint
 
     def whoami(self) -> str:
-        return self._again(self._hub.whoami)
+        return self._call("ask whose token this is", self._hub.whoami)
 
     def head(self, repository: Repository, revision: str = "main") -> str | None:
-        return self._again(lambda: self._hub.head(repository, revision))
+        return self._call(f"look at {repository}", lambda: self._hub.head(repository, revision))
 
     def manifest(self, repository: Repository, revision: str) -> Manifest:
-        return self._again(lambda: self._hub.manifest(repository, revision))
+        return self._call(f"list the files of {repository}", lambda: self._hub.manifest(repository, revision))
+
+    def history(self, repository: Repository, revision: str) -> Sequence[Commit]:
+        return self._call(f"read the history of {repository}", lambda: self._hub.history(repository, revision))
 
     def tags(self, repository: Repository) -> Mapping[str, str]:
-        return self._again(lambda: self._hub.tags(repository))
+        return self._call(f"list the tags of {repository}", lambda: self._hub.tags(repository))
 
     def read(self, repository: Repository, revision: str, path: str, start: int, length: int) -> bytes:
-        return self._again(lambda: self._hub.read(repository, revision, path, start, length))
+        return self._call(
+            f"read {path} of {repository}", lambda: self._hub.read(repository, revision, path, start, length)
+        )
 
     def download(self, repository: Repository, revision: str, file: File, target: Path, advance: Advance) -> None:
-        """Patience begins anew whenever bytes arrived: a file of many hours outlives any number of dropped lines."""
+        """Patience begins anew whenever bytes arrived: a file of many hours outlives any number of dropped lines.
+
+        Not in a thread of its own: one that was given up would still write to `target`. Its silence is limited.
+        """
         counted = _Once(advance)
         attempt = counted.attempt(lambda tell: self._hub.download(repository, revision, file, target, tell))
         while True:
             arrived = counted.arrived
             try:
-                return self._again(attempt)
+                return self._again(attempt, _transfer(file.size), counted.sleep)
             except HubRefused:
                 raise
             except HubError:
@@ -88,40 +106,61 @@ class Patient:
                     raise
 
     def create(self, repository: Repository) -> None:
-        self._again(lambda: self._hub.create(repository))
+        self._call(f"create {repository}", lambda: self._hub.create(repository))
 
     def make_public(self, repository: Repository) -> None:
-        self._again(lambda: self._hub.make_public(repository))
+        self._call(f"make {repository} public", lambda: self._hub.make_public(repository))
 
     def validate_card(self, card: str) -> None:
-        self._again(lambda: self._hub.validate_card(card))
+        self._call("let the Hub check the model card", lambda: self._hub.validate_card(card))
 
     def preupload(self, repository: Repository, upload: Upload, advance: Callable[[int], None]) -> None:
         counted = _Once(advance)
-        self._again(counted.attempt(lambda tell: self._hub.preupload(repository, upload, tell)))
+        attempt = counted.attempt(lambda tell: self._hub.preupload(repository, upload, tell))
+        action, longest = f"upload {upload.file.path} to {repository}", _transfer(upload.file.size)
+
+        def send() -> None:
+            within(
+                self._call_seconds + longest, action, attempt, silence=self._call_seconds, heard=lambda: counted.told
+            )
+
+        try:
+            self._again(send, longest, counted.sleep)
+        finally:
+            counted.end()
 
     def commit(
         self, repository: Repository, uploads: Sequence[Upload], deletes: Sequence[str], *, parent: str, message: str
     ) -> str:
-        """A lost answer leaves it open whether the commit was made: the repository itself is asked."""
+        """Whenever it is open whether the commit was made, the repository itself is asked before anything is sent."""
+        longest = _transfer(sum(upload.file.size for upload in uploads))
+
+        def send() -> str:
+            return self._hub.commit(repository, uploads, deletes, parent=parent, message=message)
 
         def attempt() -> str:
             try:
-                return self._hub.commit(repository, uploads, deletes, parent=parent, message=message)
-            except HubError:
-                head = self._hub.head(repository)
-                if head is not None and head != parent and self._holds(repository, head, uploads, deletes):
-                    return head
+                return within(self._call_seconds + longest, f"commit to {repository}", send)
+            except BlobsGone:
                 raise
+            except HubError as failure:
+                if isinstance(failure, HubRefused) and not isinstance(failure, Overtaken):
+                    raise
+                made = doubt.committed(self, repository, uploads, deletes, parent)
+                if made is None and isinstance(failure, Overtaken):
+                    raise HubError(str(failure), hint=failure.hint) from failure  # nobody did: the head is still there
+                if made is None:
+                    raise
+                return made
 
-        return self._again(attempt)
+        return self._again(attempt, longest)
 
     def tag(self, repository: Repository, name: str, commit: str) -> None:
         def attempt() -> None:
             try:
-                self._hub.tag(repository, name, commit)
+                within(self._call_seconds, f"tag {repository}", lambda: self._hub.tag(repository, name, commit))
             except HubError:
-                if self._hub.tags(repository).get(name) != commit:
+                if self.tags(repository).get(name) != commit:
                     raise
 
         self._again(attempt)
@@ -129,40 +168,72 @@ class Patient:
     def address(self, repository: Repository, revision: str | None = None) -> str:
         return self._hub.address(repository, revision)
 
-    def _holds(self, repository: Repository, commit: str, uploads: Sequence[Upload], deletes: Sequence[str]) -> bool:
-        there = {file.path: file for file in self._hub.manifest(repository, commit)}
-        return all(u.file.path in there and u.file.same_content(there[u.file.path]) for u in uploads) and not any(
-            path in there for path in deletes
-        )
+    def _call(self, action: str, call: Callable[[], T]) -> T:
+        return self._again(lambda: within(self._call_seconds, action, call))
 
-    def _again(self, attempt: Callable[[], T]) -> T:
+    def _again(
+        self, attempt: Callable[[], T], more_seconds: float = 0, sleep: Callable[[float], None] | None = None
+    ) -> T:
         return Retrying(
-            retry=retry_if_exception(lambda e: isinstance(e, HubError) and not isinstance(e, HubRefused)),
-            stop=stop_after_attempt(self._attempts) | stop_after_delay(self._seconds),
+            retry=retry_if_exception(_passes),
+            stop=stop_after_attempt(self._attempts) | stop_before_delay(self._seconds + more_seconds),
             wait=_Wait(self._longest_wait),
+            sleep=_no_sleep if NO_WAITING in os.environ else sleep or time.sleep,
             before_sleep=self._tell,
             reraise=True,
         )(attempt)
 
     def _tell(self, state: RetryCallState) -> None:
         failure = state.outcome.exception() if state.outcome else None
-        self._told(f"{failure}; asking again in {state.upcoming_sleep:.0f} s")
+        why = ", as the Hub asks" if _asked(state) and state.upcoming_sleep == _asked(state) else ""
+        self._told(
+            f"{failure}; asking again in {state.upcoming_sleep:.0f} s{why} "
+            f"(attempt {state.attempt_number + 1} of {self._attempts})"
+        )
+
+
+def _passes(error: BaseException) -> bool:
+    return isinstance(error, HubError) and not isinstance(error, HubRefused | BlobsGone)
+
+
+def _asked(state: RetryCallState) -> float:
+    """Seconds that the Hub asked to wait."""
+    failure = state.outcome.exception() if state.outcome else None
+    return (failure.retry_after or 0.0) if isinstance(failure, HubError) else 0.0
+
+
+def _transfer(size: int) -> float:
+    return size / _SLOWEST
+
+
+def _no_sleep(_seconds: float) -> None:
+    pass
 
 
 class _Once:
-    """Counts bytes across attempts: what is sent or read a second time is no progress."""
+    """Counts bytes across attempts: what is sent or read a second time is no progress.
+
+    An attempt that was given up ends when it next tells of a byte. `told` is when the present one last did.
+    """
 
     def __init__(self, advance: Callable[..., None]) -> None:
         self._advance = advance
+        self.told: float | None = None
         self._furthest = 0
         self.arrived = 0
+        self._current = 0
 
     def attempt(self, call: Callable[[Advance], None]) -> Callable[[], None]:
         def run() -> None:
-            so_far = 0
+            self._current += 1
+            self.told = None
+            mine, so_far = self._current, 0
 
             def tell(amount: int, /, *, resumed: bool = False) -> None:
                 nonlocal so_far
+                if mine != self._current:
+                    raise HubError("this attempt was given up")
+                self.told = time.monotonic()
                 so_far += amount
                 new = max(0, so_far - self._furthest)
                 self._furthest += new
@@ -175,3 +246,13 @@ class _Once:
             call(tell)
 
         return run
+
+    def sleep(self, seconds: float) -> None:
+        """In short naps, so that a run that is stopped need not wait for the end."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            self._advance(0)
+            time.sleep(min(left, 0.5))
+
+    def end(self) -> None:
+        self._current += 1

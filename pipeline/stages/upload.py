@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pipeline.engine.task import Lane, Task
-from pipeline.errors import BaseModelError, HubError, HubRefused
+from pipeline.errors import BaseModelError, HubRefused
+from pipeline.hub.doubt import difference
 from pipeline.hub.protocol import Repository, Upload
+from pipeline.hub.publish import publish
 from pipeline.manifest import File, Manifest, describe
 from pipeline.stages import quantize, render, seed, validate
 from pipeline.weights.side_files import side_files
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from pipeline.engine.task import Step
     from pipeline.engine.workspace import Record
@@ -22,8 +24,6 @@ if TYPE_CHECKING:
 LANE = Lane("upload", "sends every shard when it is written, and shows all of them by one commit at the end", width=2)
 REPOSITORY = "upload/repository"
 COMMIT = "upload/commit"
-# The Hub itself puts this file into every repository.
-_THE_HUBS_OWN = frozenset({".gitattributes"})
 
 
 def tasks(job: Job) -> list[Task]:
@@ -95,7 +95,7 @@ def _commit(job: Job, blobs: tuple[str, ...]) -> Task:
         render.check_reviewed(job, card)
         check_card(job.name, card, {file.path for file in wanted})
         job.hub.validate_card(card)
-        commit = _publish(job, uploads, wanted)
+        commit = _publish(job, uploads, wanted, step.note)
         if job.hub.tags(target).get(tag) != commit:
             job.hub.tag(target, tag, commit)
         if step.record(REPOSITORY).values["created"] and not job.release.target.private:
@@ -135,41 +135,15 @@ def _uploads(job: Job, step: Step) -> list[Upload]:
     ]
 
 
-def _publish(job: Job, uploads: list[Upload], wanted: Manifest) -> str:
-    """The commit at which the Hub holds exactly `wanted`: one that is there already, or a new one, proven."""
+def _publish(job: Job, uploads: list[Upload], wanted: Manifest, note: Callable[[str], None]) -> str:
+    """The commit at which the Hub holds exactly `wanted`: the one that is tagged already, or what `publish` makes."""
     target, tag = _target(job), job.release.target.tag
     tagged = job.hub.tags(target).get(tag)
-    if tagged:
-        if _difference(wanted, job.hub.manifest(target, tagged)):
-            raise HubRefused(
-                f"the tag {tag} of {target} already names commit {tagged[:12]}, which holds other files",
-                hint="A published tag never moves: raise target.tag in release.yaml.",
-            )
-        return tagged
-    head = job.hub.head(target)
-    if head is None:
-        raise HubError(f"{target} is gone", hint="Run the same command again: it creates the repository anew.")
-    there = job.hub.manifest(target, head)
-    if not _difference(wanted, there):
-        return head
-    changed = {file.path for file in wanted - there}
-    stale = [file.path for file in there if file.path not in wanted and file.path not in _THE_HUBS_OWN]
-    commit = job.hub.commit(
-        target,
-        [upload for upload in uploads if upload.file.path in changed],
-        stale,
-        parent=head,
-        message=f"{job.release.title} ({tag})",
-    )
-    if wrong := _difference(wanted, job.hub.manifest(target, commit)):
-        raise HubError(
-            f"commit {commit[:12]} of {target} does not hold what was sent: {', '.join(wrong[:5])}",
-            hint="Nothing was tagged. Run the same command again to send it anew.",
+    if not tagged:
+        return publish(job.hub, target, uploads, message=f"{job.release.title} ({tag})", note=note)
+    if difference(wanted, job.hub.manifest(target, tagged)):
+        raise HubRefused(
+            f"the tag {tag} of {target} already names commit {tagged[:12]}, which holds other files",
+            hint="A published tag never moves: raise target.tag in release.yaml.",
         )
-    return commit
-
-
-def _difference(wanted: Manifest, there: Manifest) -> list[str]:
-    """Paths that differ in content, are missing, or should not be there."""
-    stale = [file.path for file in there if file.path not in wanted and file.path not in _THE_HUBS_OWN]
-    return [file.path for file in wanted - there] + stale
+    return tagged

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from huggingface_hub import constants
 
+from pipeline.hub.retry import NO_WAITING
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -52,6 +54,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         pass
+
+
+@pytest.fixture(autouse=True)
+def _nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(NO_WAITING, "1")
 
 
 @pytest.fixture

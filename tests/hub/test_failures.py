@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import socket
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import pytest
 
-from pipeline.errors import HubError, HubRefused
+from pipeline.errors import BlobsGone, HubError, HubRefused
 from pipeline.hub.huggingface import HuggingFace
 from pipeline.hub.protocol import Repository
 
@@ -32,11 +34,76 @@ def test_a_refusal_says_what_to_do(scripted, status, hint):
     assert "hf_secret" not in str(caught.value)
 
 
-def test_the_wait_that_the_hub_asks_for_is_kept(scripted):
-    scripted.answers = [(429, {"Retry-After": "17"}, b"{}")]
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"Retry-After": "17"}, 17),
+        ({"RateLimit": '"api";r=0;t=55', "RateLimit-Policy": '"fixed window";"api";q=500;w=300'}, 56),
+        ({"RateLimit": '"api";r=4;t=55'}, None),  # it comes with every answer: there is something left
+        ({"Retry-After": "soon"}, None),
+        ({}, None),
+    ],
+)
+def test_the_wait_that_the_hub_asks_for_is_kept(scripted, headers, seconds):
+    scripted.answers = [(429, headers, b"{}")]
     with pytest.raises(HubError) as caught:
         HuggingFace(scripted.endpoint).tags(MODEL)
-    assert caught.value.retry_after == 17
+    assert caught.value.retry_after == seconds
+    assert (f"asks to wait {seconds} s" in caught.value.hint) == bool(seconds)
+
+
+def test_a_wait_until_a_moment_is_kept_too(scripted):
+    scripted.answers = [(503, {"Retry-After": format_datetime(datetime.now(UTC) + timedelta(hours=1))}, b"{}")]
+    with pytest.raises(HubError) as caught:
+        HuggingFace(scripted.endpoint).tags(MODEL)
+    assert 3500 < caught.value.retry_after <= 3600
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"Private repository storage limit reached, please upgrade your plan to increase your private storage limit.",
+        b"Your storage patterns tripped our internal systems!",
+    ],
+)
+def test_a_full_account_is_not_a_wrong_token(scripted, said):
+    scripted.answers = [(403, {}, b'{"error": "%s"}' % said)]
+    with pytest.raises(HubRefused, match="403") as caught:
+        HuggingFace(scripted.endpoint, "hf_secret").create(MODEL)
+    assert "look at its storage" in caught.value.hint
+    assert "auth login" not in caught.value.hint
+
+
+@pytest.mark.parametrize("in_header", [False, True])
+def test_bytes_that_the_hub_has_dropped_are_named(scripted, tmp_path, in_header):
+    said = (
+        "Your push was rejected because an LFS pointer pointed to a file that does not exist. For instance, this can "
+        "happen if you used git push --no-verify to push your changes.\\nOffending file: "
+        "\\n- a - b.safetensors\\n- c.bin"
+    )
+    header = said.replace("\\n", " ").replace("a - b", "a-b")
+    answer = (400, {"X-Error-Message": header}, b"{}") if in_header else (400, {}, f'{{"error": "{said}"}}'.encode())
+    scripted.answers = [answer]
+    with pytest.raises(BlobsGone, match="the Hub has dropped files") as caught:
+        HuggingFace(scripted.endpoint, "hf_secret").commit(MODEL, [], ["x"], parent="0" * 40, message="x")
+    assert caught.value.paths == (("a-b.safetensors", "c.bin") if in_header else ("a - b.safetensors", "c.bin"))
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"sha": "12', b"<html>Please sign in to the hotel's network</html>", b"{}", b"\xff"]
+)
+def test_an_answer_that_makes_no_sense_may_be_asked_for_again(scripted, body):
+    scripted.answers = [(200, {}, body)]
+    with pytest.raises(HubError, match="the answer makes no sense") as caught:
+        HuggingFace(scripted.endpoint, "hf_secret").whoami()
+    assert not isinstance(caught.value, HubRefused)
+
+
+def test_a_token_that_the_hub_repeats_is_not_repeated(scripted):
+    scripted.answers = [(400, {}, b'{"error": "no such token: hf_secretsecret"}')]
+    with pytest.raises(HubRefused, match="no such token: ") as caught:
+        HuggingFace(scripted.endpoint, "hf_secretsecret").whoami()
+    assert "hf_secretsecret" not in str(caught.value)
 
 
 def test_a_connection_that_ends_without_an_answer_may_be_asked_again(scripted):

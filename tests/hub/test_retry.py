@@ -1,109 +1,207 @@
-"""Patience over the real client and server, with failures put between the two."""
+"""Patience over the real client and a real server that is made to misbehave."""
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from pipeline.errors import HubError, HubRefused
+from pipeline.errors import HubError, HubRefused, Interrupted, Overtaken
 from pipeline.hub.huggingface import HuggingFace
+from pipeline.hub.local.faults import Fault
 from pipeline.hub.local.server import LocalHub
-from pipeline.hub.protocol import Repository
-from pipeline.hub.retry import Patient
+from pipeline.hub.protocol import Repository, Upload
+from pipeline.hub.retry import NO_WAITING, Patient
+from pipeline.manifest import describe
+
+pytestmark = pytest.mark.usefixtures("without_xet")
 
 MODEL = Repository("demo/model")
 
 
-class Unreliable:
-    """A Hub whose named call fails the first times, before or after it did its work (a lost answer)."""
-
-    def __init__(self, hub, call: str, failures: list[HubError], *, after: bool = False) -> None:
-        self.hub, self.call, self.failures, self.after = hub, call, failures, after
-        self.calls = 0
-
-    def __getattr__(self, name):
-        method = getattr(self.hub, name)
-        if name != self.call:
-            return method
-
-        def unreliable(*args, **kwargs):
-            self.calls += 1
-            failure = self.failures.pop(0) if self.failures else None
-            if failure and not self.after:
-                raise failure
-            result = method(*args, **kwargs)
-            if failure:
-                raise failure
-            return result
-
-        return unreliable
+@pytest.fixture
+def server(tmp_path):
+    with LocalHub(tmp_path / "hub") as server:
+        HuggingFace(server.endpoint, "token").create(MODEL)
+        server.requests.clear()
+        yield server
 
 
 @pytest.fixture
-def hub(tmp_path):
-    with LocalHub(tmp_path / "hub") as server:
-        hub = HuggingFace(server.endpoint, "token")
-        hub.create(MODEL)
-        yield hub
+def told():
+    return []
 
 
-def test_a_passing_failure_is_asked_again_and_told(hub):
-    told = []
-    flaky = Unreliable(hub, "head", [HubError("busy"), HubError("busy")])
-    assert Patient(flaky, longest_wait=0, told=told.append).head(MODEL) == hub.head(MODEL)
-    assert flaky.calls == 3
-    assert told == ["busy; asking again in 0 s"] * 2
+@pytest.fixture
+def hub(server, told):
+    return Patient(HuggingFace(server.endpoint, "token"), told=told.append)
 
 
-def test_a_refusal_is_not_asked_again(hub):
-    refusing = Unreliable(hub, "whoami", [HubRefused("no token")])
+@pytest.fixture
+def upload(tmp_path):
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(b"weights" * 1000)
+    return Upload(path, describe(path, path.name))
+
+
+def sent(server, part):
+    return [request.status for request in server.requests if part in request.path]
+
+
+def test_a_passing_failure_is_asked_again_and_told(hub, server, told):
+    server.faults.add(Fault("status", "*/revision/*", nth=(1, 2), message="busy"))
+    assert hub.head(MODEL) == server.store.resolve(MODEL, "main")
+    assert sent(server, "/revision/") == [503, 503, 200]
+    assert len(told) == 2
+    assert told[0].startswith("cannot look at demo/model: the Hub answered 503 (busy); asking again in ")
+    assert told[0].endswith("(attempt 2 of 8)")
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 413])
+def test_a_refusal_is_not_asked_again(hub, server, told, status):
+    server.faults.add(Fault("status", "*/whoami-v2", status=status))
     with pytest.raises(HubRefused):
-        Patient(refusing, longest_wait=0).whoami()
-    assert refusing.calls == 1
+        hub.whoami()
+    assert sent(server, "/whoami") == [status]
+    assert told == []
 
 
-def test_patience_ends(hub):
-    broken = Unreliable(hub, "head", [HubError(f"failure {i}") for i in range(9)])
-    with pytest.raises(HubError, match="failure 2"):
-        Patient(broken, attempts=3, longest_wait=0).head(MODEL)
+def test_a_full_account_stops_an_upload_at_once(hub, server, upload):
+    server.faults.add(Fault("quota", "*/batch"))
+    with pytest.raises(HubRefused, match="storage limit") as caught:
+        hub.preupload(MODEL, upload, lambda _: None)
+    assert sent(server, "/batch") == [403]
+    assert "storage" in caught.value.hint
 
 
-def test_the_hubs_own_wait_is_kept(hub):
-    told = []
-    busy = Unreliable(hub, "head", [HubError("limit", retry_after=0.3)])
-    Patient(busy, longest_wait=0, told=told.append).head(MODEL)
-    assert told == ["limit; asking again in 0 s"]
+def test_patience_ends_after_so_many_attempts(server):
+    server.faults.add(Fault("drop", "*/whoami-v2"))
+    with pytest.raises(HubError, match="the connection failed"):
+        Patient(HuggingFace(server.endpoint, "token"), attempts=3).whoami()
+    assert sent(server, "/whoami") == [0, 0, 0]
 
 
-def test_a_lost_answer_to_a_commit_is_not_committed_twice(hub, tmp_path):
-    from pipeline.hub.protocol import Upload
-    from pipeline.manifest import describe
+def test_nobody_waits_beyond_the_time_that_there_is(server):
+    server.faults.add(Fault("status", "*/whoami-v2", status=429, headers={"Retry-After": "3600"}))
+    with pytest.raises(HubError, match="429") as caught:
+        Patient(HuggingFace(server.endpoint, "token"), seconds=1800).whoami()
+    assert sent(server, "/whoami") == [429]
+    assert "The Hub asks to wait 3600 s" in caught.value.hint
 
-    path = tmp_path / "config.json"
-    path.write_text("{}")
+
+def test_the_hubs_own_wait_is_kept_and_told(server, told, monkeypatch):
+    monkeypatch.delenv(NO_WAITING)
+    slept = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    server.faults.add(Fault("status", "*/whoami-v2", status=429, headers={"RateLimit": '"api";r=0;t=54'}, nth=(1,)))
+    Patient(HuggingFace(server.endpoint, "token"), longest_wait=0, told=told.append).whoami()
+    assert 55 in slept
+    assert "asking again in 55 s, as the Hub asks (attempt 2 of 8)" in told[0]
+
+
+def test_whoever_waits_hears_that_the_run_was_stopped(server, upload, monkeypatch):
+    monkeypatch.delenv(NO_WAITING)
+    server.faults.add(Fault("status", "*/batch", status=429, headers={"Retry-After": "600"}))
+
+    def stopped(_):
+        raise Interrupted("stopped")
+
+    with pytest.raises(Interrupted):
+        Patient(HuggingFace(server.endpoint, "token")).preupload(MODEL, upload, stopped)
+
+
+def test_a_hub_that_says_nothing_is_given_up_and_asked_again(server, told):
+    server.faults.add(Fault("stall", "*/whoami-v2", seconds=3600, nth=(1,)))
+    assert Patient(HuggingFace(server.endpoint, "token"), call_seconds=0.3, told=told.append).whoami() == "demo"
+    assert "cannot ask whose token this is: there was no answer within 0 s" in told[0]
+
+
+def test_an_upload_that_has_begun_and_goes_silent_is_given_up_and_sent_again(server, told, upload):
+    server.faults.add(Fault("stall", "*/verify", seconds=3600, nth=(1,)))
+    counted = []
+    Patient(HuggingFace(server.endpoint, "token"), call_seconds=1, told=told.append).preupload(
+        MODEL, upload, counted.append
+    )
+    assert "cannot upload model.safetensors to demo/model: there was no answer within 1 s" in told[0]
+    assert sum(counted) == upload.file.size
+
+
+@pytest.mark.parametrize("when", ["before", "middle", "after"])
+def test_a_commit_is_made_once_whether_or_not_its_answer_comes(hub, server, upload, when):
     parent = hub.head(MODEL)
-    lost = Unreliable(hub, "commit", [HubError("the connection failed")], after=True)
-    upload = Upload(path, describe(path, "config.json"))
-    commit = Patient(lost, longest_wait=0).commit(MODEL, [upload], [], parent=parent, message="once")
-    assert lost.calls == 1
-    assert hub.head(MODEL) == commit
-    assert "config.json" in hub.manifest(MODEL, commit)
+    server.faults.add(Fault("drop", "*/commit/*", when=when, nth=(1,)))
+    commit = hub.commit(MODEL, [upload], [".gitattributes"], parent=parent, message="once")
+    assert [each.id for each in hub.history(MODEL, "main")] == [commit, parent]
+    assert len(sent(server, "/commit/")) == (1 if when == "after" else 2)
 
 
-def test_a_commit_that_never_arrived_is_sent_again(hub, tmp_path):
-    from pipeline.hub.protocol import Upload
-    from pipeline.manifest import describe
-
-    path = tmp_path / "config.json"
-    path.write_text("{}")
-    lost = Unreliable(hub, "commit", [HubError("the connection failed")])
-    upload = Upload(path, describe(path, "config.json"))
-    commit = Patient(lost, longest_wait=0).commit(MODEL, [upload], [], parent=hub.head(MODEL), message="once")
-    assert lost.calls == 2
-    assert hub.head(MODEL) == commit
+def test_a_commit_that_is_carried_out_after_it_was_given_up_is_made_once(server, upload, told):
+    parent = server.store.resolve(MODEL, "main")
+    hub = Patient(HuggingFace(server.endpoint, "token"), call_seconds=0.4, told=told.append)
+    server.faults.add(Fault("stall", "*/commit/*", seconds=0.8, nth=(1, 2)))
+    commit = hub.commit(MODEL, [upload], [], parent=parent, message="once")
+    assert any("commit to demo/model: there was no answer" in line for line in told)
+    assert [each.id for each in hub.history(MODEL, "main")] == [commit, parent]
 
 
-def test_a_lost_answer_to_a_tag_is_no_conflict(hub):
-    head = hub.head(MODEL)
-    lost = Unreliable(hub, "tag", [HubError("the connection failed")], after=True)
-    Patient(lost, longest_wait=0).tag(MODEL, "v1", head)
-    assert hub.tags(MODEL) == {"v1": head}
+def test_a_412_that_nobody_is_to_blame_for_is_asked_again(hub, server, upload):
+    parent = hub.head(MODEL)
+    server.faults.add(Fault("status", "*/commit/*", status=412, nth=(1,)))
+    commit = hub.commit(MODEL, [upload], [], parent=parent, message="once")
+    assert [each.id for each in hub.history(MODEL, "main")] == [commit, parent]
+
+
+def test_a_lost_answer_is_not_taken_for_somebody_elses_commit(hub, server, upload):
+    """Ours was made, its answer was lost, and somebody else has committed since."""
+    parent = hub.head(MODEL)
+    server.faults.add(
+        Fault("drop", "*/commit/*", when="after", nth=(1,)), Fault("moved", "*/revision/*", file="theirs.txt", nth=(1,))
+    )
+    commit = hub.commit(MODEL, [upload], [], parent=parent, message="ours")
+    assert [each.title for each in hub.history(MODEL, "main")] == ["Change theirs.txt", "ours", "initial commit"]
+    assert hub.history(MODEL, "main")[1].id == commit
+
+
+def test_somebody_elses_commit_is_told_with_who_when_and_what(hub, server, upload):
+    parent = hub.head(MODEL)
+    server.faults.add(Fault("moved", "*/commit/*", file="README.md", nth=(1,)))
+    with pytest.raises(Overtaken) as caught:
+        hub.commit(MODEL, [upload], [], parent=parent, message="ours")
+    said = str(caught.value)
+    assert f"somebody else committed to demo/model since {parent[:12]}: " in said
+    assert f"{hub.head(MODEL)[:12]} by somebody-else on 20" in said
+    assert "UTC: Change README.md (README.md)" in said
+    assert caught.value.paths == {"README.md"}
+    assert len(sent(server, "/commit/")) == 1
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_tag_whose_answer_is_lost_is_there_once(hub, server, when):
+    server.faults.add(Fault("drop", "*/tag/*", when=when, nth=(1,)))
+    hub.tag(MODEL, "v1", hub.head(MODEL))
+    assert hub.tags(MODEL) == {"v1": hub.head(MODEL)}
+    assert len(sent(server, "/tag/")) == (1 if when == "after" else 2)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_repository_whose_creation_is_not_answered_is_there_and_private(hub, server, when):
+    other = Repository("demo/other")
+    server.faults.add(Fault("drop", "*/create", when=when, nth=(1,)))
+    hub.create(other)
+    assert server.store.refs(other).private
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_repository_becomes_public_although_the_answer_is_lost(hub, server, when):
+    server.faults.add(Fault("drop", "*/settings", when=when, nth=(1,)))
+    hub.make_public(MODEL)
+    assert not server.store.refs(MODEL).private
+
+
+def test_what_is_sent_a_second_time_is_no_progress(hub, server, upload):
+    counted = []
+    server.faults.add(
+        Fault("drop", "*/objects/*", "PUT", when="after", nth=(1,)), Fault("status", "*/verify", nth=(1,))
+    )
+    hub.preupload(MODEL, upload, counted.append)
+    assert sum(counted) == upload.file.size

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from pipeline.hub.local.faults import Faults
     from pipeline.hub.local.store import Store
     from pipeline.manifest import Json
 
@@ -31,6 +32,7 @@ class Served:
     tokens: token to account; None takes every token for the account `demo`.
     part_size: larger files are uploaded in parts of this many bytes.
     secret: signs the addresses of uploads and downloads at the second origin, which sees no tokens.
+    faults: what goes wrong on purpose, at both.
     """
 
     store: Store
@@ -39,6 +41,7 @@ class Served:
     tokens: Mapping[str, str] | None
     part_size: int
     secret: bytes
+    faults: Faults
 
     def address(self, repository: Repository) -> str:
         return f"{self.endpoint}/{repository}"

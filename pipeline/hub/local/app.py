@@ -27,6 +27,7 @@ from pipeline.hub.local import (
     xet_tokens,
     xet_uploads,
 )
+from pipeline.hub.local.faulty import Faulty
 from pipeline.hub.local.refusals import AlreadyExists, EntryNotFound, Refusal
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RequestLine:
-    """One request that was answered; `received` and `sent` count the bytes of the bodies."""
+    """One request; `received` and `sent` count the bytes of the bodies, status 0 means that nobody heard an answer."""
 
     method: str
     path: str
@@ -76,8 +77,12 @@ def files_app(hub: Served, log: Callable[[RequestLine], None]) -> Starlette:
 def _app(hub: Served, routes: Sequence[BaseRoute], log: Callable[[RequestLine], None]) -> Starlette:
     app = Starlette(
         routes=list(routes),
-        # Faults to rehearse a bad day go between the two: logged like any answer, ahead of every route.
-        middleware=[Middleware(_RequestLog, log=log), Middleware(_EncodedPath)],
+        # Faults are logged like any answer, and come ahead of every route.
+        middleware=[
+            Middleware(_RequestLog, log=log),
+            Middleware(Faulty, faults=hub.faults, store=hub.store),
+            Middleware(_EncodedPath),
+        ],
         exception_handlers={
             PipelineError: _refused,
             HTTPException: _not_here,
@@ -90,7 +95,7 @@ def _app(hub: Served, routes: Sequence[BaseRoute], log: Callable[[RequestLine], 
 
 
 class _RequestLog:
-    """Counts the bytes of both bodies, and tells `log` before the client can know that the answer is complete."""
+    """Counts the bytes of both bodies, and tells `log` before the client can know that there is no more to come."""
 
     def __init__(self, app: ASGIApp, log: Callable[[RequestLine], None]) -> None:
         self._app = app
@@ -104,6 +109,10 @@ class _RequestLog:
             if not logged:
                 logged = True
                 self._log(RequestLine(scope["method"], scope["path"], status, received, sent))
+
+        def drop() -> None:
+            log()
+            scope["drop"]()
 
         async def counting_receive() -> Message:
             nonlocal received
@@ -122,7 +131,7 @@ class _RequestLog:
             await send(message)
 
         try:
-            await self._app(scope, counting_receive, counting_send)
+            await self._app({**scope, "drop": drop}, counting_receive, counting_send)
         finally:
             log()
 

@@ -60,6 +60,16 @@ class Blobs:
         except FileNotFoundError:
             return None
 
+    def stored(self) -> list[str]:
+        """The SHA-256 of every blob, in order."""
+        return sorted(path.name for path in self._kept.glob("*/*"))
+
+    def drop(self, sha256: str) -> None:
+        """Forget a blob; one that a commit refers to must not be dropped."""
+        if self._readonly:
+            raise ReadOnly("this Hub is read-only")
+        self.path(sha256).unlink(missing_ok=True)
+
     @contextmanager
     def incoming(self) -> Iterator[Incoming]:
         """A new blob to write to; unless it is kept it is gone at the end."""

@@ -66,7 +66,8 @@ async def commit(request: Request) -> JSONResponse:
     if missing:
         raise Refusal(
             "Your push was rejected because an LFS pointer pointed to a file that does not exist. For instance, this "
-            "can happen if you used git push --no-verify to push your changes. Offending file: - " + " - ".join(missing)
+            "can happen if you used git push --no-verify to push your changes.\nOffending file: "
+            + "".join(f"\n- {path}" for path in missing)
         )
     oid = await run_in_threadpool(
         store.commit,

@@ -22,6 +22,8 @@ from pipeline.errors import UsageError, WorkspaceError
 from pipeline.hub.local.access import Served
 from pipeline.hub.local.app import RequestLine, files_app, hub_app
 from pipeline.hub.local.blobs import make_folder
+from pipeline.hub.local.faults import Faults
+from pipeline.hub.local.faulty import Droppable
 from pipeline.hub.local.store import Store
 from pipeline.manifest import write_atomically
 
@@ -43,7 +45,8 @@ class LocalHub:
 
     A rehearsal server: it listens on 127.0.0.1 only and, without `tokens` (token to account), takes any token for the
     account `demo`. `readonly` takes no lock, writes nothing, not even `root`, and answers writing requests with 403.
-    Files larger than `part_size` bytes are uploaded in parts. `WorkspaceError` when another process serves `root`.
+    Files larger than `part_size` bytes are uploaded in parts. `faults` go wrong on purpose. `WorkspaceError` when
+    another process serves `root`.
     """
 
     def __init__(
@@ -54,7 +57,9 @@ class LocalHub:
         readonly: bool = False,
         tokens: Mapping[str, str] | None = None,
         part_size: int = PART_SIZE,
+        faults: Faults | None = None,
     ) -> None:
+        self.faults = faults or Faults()
         self.store = Store(root, readonly=readonly)
         self.endpoint = ""
         self.requests: deque[RequestLine] = deque(maxlen=_REMEMBERED_REQUESTS)
@@ -71,7 +76,9 @@ class LocalHub:
                 self.store.blobs.discard_incoming()
             hub_socket, files_socket = (stack.enter_context(closing(_listen(port))) for port in (self._port, 0))
             self.endpoint, files = _address(hub_socket), _address(files_socket)
-            hub = Served(self.store, self.endpoint, files, self._tokens, self._part_size, secrets.token_bytes())
+            hub = Served(
+                self.store, self.endpoint, files, self._tokens, self._part_size, secrets.token_bytes(), self.faults
+            )
             applications: list[tuple[ASGIApp, socket.socket]] = [
                 (hub_app(hub, self.requests.append), hub_socket),
                 (files_app(hub, self.requests.append), files_socket),
@@ -89,14 +96,19 @@ class LocalHub:
 
 
 def serve(
-    root: Path, on_ready: Callable[[str], None], *, port: int = 0, tokens: Mapping[str, str] | None = None
+    root: Path,
+    on_ready: Callable[[str], None],
+    *,
+    port: int = 0,
+    tokens: Mapping[str, str] | None = None,
+    faults: Faults | None = None,
 ) -> None:
     """Serve `root` until SIGINT or SIGTERM; `on_ready` is told the endpoint. For the main thread."""
     stop = threading.Event()
     with ExitStack() as stack:
         for number in (signal.SIGINT, signal.SIGTERM):
             stack.callback(signal.signal, number, signal.signal(number, lambda *_: stop.set()))
-        hub = stack.enter_context(LocalHub(root, port, tokens=tokens))
+        hub = stack.enter_context(LocalHub(root, port, tokens=tokens, faults=faults))
         on_ready(hub.endpoint)
         stop.wait()
 
@@ -179,7 +191,7 @@ def _serving(applications: list[tuple[ASGIApp, socket.socket]]) -> Iterator[None
         settings = uvicorn.Config(
             application,
             loop="asyncio",
-            http="h11",
+            http=Droppable,
             ws="none",
             lifespan="off",
             log_config=None,

@@ -113,6 +113,16 @@ class XetStore:
         except FileNotFoundError:
             return None
 
+    def stored(self) -> list[str]:
+        """The SHA-256 of every file, in order."""
+        return sorted(path.name for path in self._root.glob("sha256/*/*") if self.with_sha256(path.name))
+
+    def drop(self, sha256: str) -> None:
+        """Forget a file that no commit refers to; its xorbs stay, since other files may be made of them."""
+        self._check_writable()
+        if file := self.with_sha256(sha256):
+            self._path("files", file.id).with_suffix(".json").unlink(missing_ok=True)
+
     def xorb_of(self, chunk: bytes) -> bytes | None:
         """A xorb that holds this chunk, if the chunk is one that is offered for deduplication."""
         try:

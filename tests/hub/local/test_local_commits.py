@@ -98,7 +98,7 @@ def test_large_files_that_were_never_sent_are_named(hub, repo, api):
     )
     assert answer.status_code == 400
     assert "an LFS pointer pointed to a file that does not exist" in answer.json()["error"]
-    assert answer.json()["error"].endswith("- a.gguf - b")
+    assert answer.json()["error"].endswith("\n- a.gguf\n- b")
     assert api.repo_info(repo).sha == head
 
 

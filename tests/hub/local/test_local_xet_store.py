@@ -131,6 +131,17 @@ def test_a_kill_between_any_two_writes_leaves_a_store_that_can_go_on(tmp_path, m
         assert store.with_sha256(sha256).digest == file_hash(xet_objects.pairs(contents))
 
 
+def test_a_file_that_is_dropped_is_forgotten_until_it_is_registered_again(store):
+    register(store)
+    assert store.stored() == [SHA256]
+    store.drop(SHA256)
+    store.drop(SHA256)
+    assert (store.stored(), store.with_sha256(SHA256)) == ([], None)
+    assert store.chunks(XORB)
+    register(store)
+    assert store.stored() == [SHA256]
+
+
 def test_a_store_that_is_read_only_takes_nothing(tmp_path):
     store = XetStore(tmp_path / "none", readonly=True)
     with pytest.raises(ReadOnly):

@@ -1,0 +1,158 @@
+"""A repository's whole content by one commit, while the network, the Hub and other people get in the way."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from pipeline.errors import HubError, Overtaken
+from pipeline.hub.huggingface import HuggingFace
+from pipeline.hub.local.faults import Fault
+from pipeline.hub.local.server import LocalHub
+from pipeline.hub.protocol import Repository, Upload
+from pipeline.hub.publish import publish
+from pipeline.hub.retry import Patient
+from pipeline.manifest import describe
+
+pytestmark = pytest.mark.usefixtures("without_xet")
+
+MODEL = Repository("demo/model")
+CARD = b"---\nlicense: mit\n---\n# Hello\n"
+SHARDS = ("model-1.safetensors", "model-2.safetensors", "model-3.safetensors")
+
+
+@pytest.fixture
+def server(tmp_path):
+    with LocalHub(tmp_path / "hub") as server:
+        yield server
+
+
+@pytest.fixture
+def hub(server):
+    hub = Patient(HuggingFace(server.endpoint, "token"))
+    hub.create(MODEL)
+    return hub
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(contents):
+        uploads = []
+        for name, content in contents.items():
+            path = tmp_path / name
+            path.write_bytes(content)
+            uploads.append(Upload(path, describe(path, name)))
+        return uploads
+
+    return write
+
+
+@pytest.fixture
+def uploads(write):
+    return write({"README.md": CARD, **{name: os.urandom(50_000) for name in SHARDS}})
+
+
+@pytest.fixture
+def notes():
+    return []
+
+
+def holds(server, uploads, revision="main"):
+    """Whether the repository holds exactly these files, beside the Hub's own."""
+    tree = server.store.tree(MODEL, server.store.resolve(MODEL, revision))
+    return {path: entry.sha256 for path, entry in tree.items() if path != ".gitattributes"} == {
+        upload.file.path: upload.file.sha256 for upload in uploads
+    }
+
+
+def titles(hub):
+    return [commit.title for commit in hub.history(MODEL, "main")]
+
+
+def test_it_is_one_commit_and_the_second_time_none(hub, server, uploads):
+    commit = publish(hub, MODEL, uploads, message="v1")
+    assert holds(server, uploads, commit)
+    assert publish(hub, MODEL, uploads, message="v1") == commit
+    assert titles(hub) == ["v1", "initial commit"]
+
+
+def test_what_is_no_part_of_it_disappears_in_the_same_commit(hub, server, uploads):
+    publish(hub, MODEL, uploads, message="v1")
+    publish(hub, MODEL, uploads[:2], message="v2")
+    assert holds(server, uploads[:2])
+    assert titles(hub) == ["v2", "v1", "initial commit"]
+
+
+def test_a_file_beside_the_release_is_no_reason_to_stop(hub, server, uploads, notes):
+    server.faults.add(Fault("moved", "*/commit/*", file="theirs.txt", nth=(1,)))
+    commit = publish(hub, MODEL, uploads, message="v1", note=notes.append)
+    assert holds(server, uploads, commit)
+    assert titles(hub) == ["v1", "Change theirs.txt", "initial commit"]
+    assert len(notes) == 1
+    assert "by somebody-else" in notes[0]
+    assert "none of that is a file of this release" in notes[0]
+
+
+def test_a_file_of_the_release_is(hub, server, uploads):
+    server.faults.add(Fault("moved", "*/commit/*", file="README.md", nth=(1,)))
+    with pytest.raises(Overtaken, match=r"by somebody-else on .*Change README.md \(README.md\)") as caught:
+        publish(hub, MODEL, uploads, message="v1")
+    assert titles(hub) == ["Change README.md", "initial commit"]
+    assert caught.value.exit_code == 4
+
+
+def test_what_happened_since_the_release_began_counts_too(hub, server, uploads, write, notes):
+    parent = publish(hub, MODEL, uploads, message="v1")
+    publish(hub, MODEL, [*uploads, *write({"theirs.txt": b"x"})], message="somebody else's")
+    changed = [*write({"README.md": CARD + b"ours"}), *uploads[1:]]
+    assert holds(server, changed, publish(hub, MODEL, changed, message="v2", parent=parent, note=notes.append))
+    assert "somebody else's (theirs.txt)" in notes[0]
+
+    parent = hub.head(MODEL)
+    publish(hub, MODEL, [*write({"README.md": CARD + b"theirs"}), *uploads[1:]], message="somebody else's")
+    changed = [*write({"README.md": CARD + b"ours, too"}), *uploads[1:]]
+    with pytest.raises(Overtaken, match=r"somebody else's \(README.md\)"):
+        publish(hub, MODEL, changed, message="v3", parent=parent)
+
+
+def test_an_earlier_commit_of_the_same_release_is_nobody_elses(hub, server, uploads, write):
+    parent = hub.head(MODEL)
+    publish(hub, MODEL, uploads, message="v1\n\nat length")
+    changed = [*write({"README.md": CARD + b"better"}), *uploads[1:]]
+    assert holds(server, changed, publish(hub, MODEL, changed, message="v1\n\nat length", parent=parent))
+
+
+def test_dropped_bytes_are_sent_again_and_no_others(hub, server, uploads, notes):
+    for upload in uploads[1:]:
+        hub.preupload(MODEL, upload, lambda _: None)
+    server.requests.clear()
+    server.faults.add(Fault("collected", "*/commit/*", blobs=2, nth=(1,)))
+    commit = publish(hub, MODEL, uploads, message="v1", note=notes.append)
+    assert holds(server, uploads, commit)
+    assert sum(request.received for request in server.requests if request.method == "PUT") == 2 * 50_000
+    # One question a commit, and one a file that is sent again.
+    assert sum("/preupload/" in request.path for request in server.requests) == 2 + 2
+    assert len(notes) == 1
+    assert "has dropped" in notes[0]
+
+
+@pytest.mark.parametrize("when", ["before", "middle", "after"])
+def test_a_lost_answer_is_no_second_commit(hub, server, uploads, when):
+    server.faults.add(Fault("drop", "*/commit/*", when=when, nth=(1,)))
+    assert holds(server, uploads, publish(hub, MODEL, uploads, message="v1"))
+    assert titles(hub) == ["v1", "initial commit"]
+
+
+def test_a_restless_repository_is_given_up(hub, server, uploads):
+    server.faults.add(*(Fault("moved", "*/commit/*", file=f"{n}.txt", nth=(n,)) for n in range(1, 20)))
+    with pytest.raises(HubError, match="did not come to rest in 5 attempts"):
+        publish(hub, MODEL, uploads, message="v1")
+    assert titles(hub)[-2:] == ["Change 1.txt", "initial commit"]
+    assert "v1" not in titles(hub)
+
+
+def test_a_repository_that_was_deleted_is_no_place_to_publish_to(server, hub, uploads):
+    server.store.delete(MODEL)
+    with pytest.raises(HubError, match="demo/model is gone"):
+        publish(hub, MODEL, uploads, message="v1")

@@ -1,0 +1,82 @@
+"""`pipeline release` on a bad day: the real command with a real token, at a Hub that lets its requests go wrong."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from pipeline.hub.local.faults import Fault
+from pipeline.hub.local.server import LocalHub
+from pipeline.hub.protocol import Repository
+from pipeline.hub.retry import NO_WAITING
+
+TARGET = Repository("demo/SmolLM2-135M-Instruct-MLX-mixed")
+TOKEN = "hf_NobodyMaySeeThisToken"
+
+
+@pytest.fixture
+def unpublished(released, seeded_hub, tmp_path, monkeypatch):
+    """A finished release whose Hub holds nothing of it yet and is reached like the real one; with that Hub."""
+    repository = type(released)(tmp_path / "copy")
+    shutil.copytree(released.root, repository.root, copy_function=shutil.copy2)
+    shutil.rmtree(repository.hub)
+    shutil.rmtree(repository.workspace / "releases" / "demo" / "records" / "upload")
+    repository.start_from(seeded_hub)
+    repository.edit("demo", "hub: local\n", "")
+    with LocalHub(repository.hub, tokens={TOKEN: "demo"}) as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+        monkeypatch.setenv("HF_TOKEN", TOKEN)
+        monkeypatch.setenv(NO_WAITING, "1")
+        yield repository, hub
+
+
+def published(hub):
+    return set(hub.store.tree(TARGET, hub.store.resolve(TARGET, "main"))) - {".gitattributes"}
+
+
+def test_a_release_gets_through_a_bad_day_and_tells_no_secret(unpublished):
+    repository, hub = unpublished
+    hub.faults.add(
+        Fault("status", "/api/*", status=429, headers={"Retry-After": "3"}, nth=(2,), message="slow down"),
+        Fault("expired", "/signed/*", "PUT", nth=(1,)),
+        Fault("drop", "/signed/*", "PUT", when="middle", nth=(2,)),
+        Fault("moved", "*/commit/*", file="theirs.txt", nth=(1,)),
+        Fault("collected", "*/commit/*", nth=(2,)),
+        Fault("drop", "*/commit/*", when="after", nth=(3,)),
+        Fault("drop", "*/tag/*", when="after", nth=(1,)),
+    )
+    code, said = repository.run("release", "demo")
+    assert code == 0, said
+    assert sorted(fired.rule for fired in hub.faults.fired) == [1, 2, 3, 4, 5, 6, 7], "it did not happen"
+    assert "as the Hub asks (attempt 2 of 8)" in said
+    assert "by somebody-else on " in said
+    assert "has dropped" in said
+    assert {"README.md", "config.json", "model-00004-of-00004.safetensors"} <= published(hub)
+    assert "theirs.txt" not in published(hub)
+    titles = [commit.title for commit in hub.store.history(TARGET, hub.store.resolve(TARGET, "v1"))]
+    assert len(titles) == 3
+    assert titles[1:] == ["Change theirs.txt", "initial commit"]
+
+    assert TOKEN not in said
+    files = [path for path in repository.root.rglob("*") if path.is_file() and path.suffix != ".safetensors"]
+    assert len(files) > 50
+    assert not [path for path in files if TOKEN.encode() in path.read_bytes()]
+
+
+def test_a_full_account_ends_it_with_4_and_the_same_command_goes_on(unpublished):
+    repository, hub = unpublished
+    hub.faults.add(Fault("quota", "*/batch", nth=(3,)))
+    code, said = repository.run("release", "demo")
+    assert code == 4, said
+    assert "storage limit reached" in said
+    assert "look at its storage" in said
+    assert published(hub) == set()
+    arrived = set(hub.store.blobs.stored())
+    hub.requests.clear()
+    code, said = repository.run("release", "demo")
+    assert code == 0, said
+    assert "model-00004-of-00004.safetensors" in published(hub)
+    sent = {request.path.split("/")[-2] for request in hub.requests if request.method == "PUT"}
+    assert not sent & arrived, "what has arrived is not sent again"
+    assert TOKEN not in said

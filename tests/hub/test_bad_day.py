@@ -93,7 +93,7 @@ class Release:
         try:
             hub.whoami()
             for file in hub.manifest(BASE, "main"):
-                hub.download(BASE, "main", file, self.folder / file.path, lambda _: None)
+                hub.download(BASE, "main", file, self.folder / file.path, lambda *_, **__: None)
             created = hub.head(MODEL) is None
             if created:
                 hub.create(MODEL)

@@ -93,6 +93,8 @@ def _parser() -> argparse.ArgumentParser:
         help="keep at most this much of the base on disk, deleting what is used up; measuring the base needs all of it",
     )
 
+    _add_init(commands)
+
     plan = _command(
         commands,
         "plan",
@@ -170,6 +172,56 @@ def _parser() -> argparse.ArgumentParser:
     hub.add_argument("--port", type=int, default=LOCAL_PORT, help="default: %(default)s")
     hub.add_argument("--faults", metavar="FILE", help="let requests go wrong by the rules of this YAML file")
     return parser
+
+
+def _add_init(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    init = _command(
+        commands,
+        "init",
+        "begin a release of a model of your choice",
+        "Reads a base model's config, card and headers from the Hub, a few MB whatever its size, and writes what a\n"
+        "release begins with: releases/NAME/release.yaml, commented to be read and changed, base.json, and a recipe\n"
+        "where the repository has none that was made for such a model. In an empty folder it begins a repository.\n"
+        "Nothing is written unless `pipeline plan NAME` goes through, and nothing is ever written over.",
+        "  pipeline init mine --base Qwen/Qwen3-0.6B\n"
+        "  pipeline init mine --base Qwen/Qwen3-30B-A3B --budget '20 GB' --target someone/Qwen3-30B-A3B-MLX\n"
+        "  pipeline init k2.5 --base moonshotai/Kimi-K2.5 --recipe kimi-k2.5-2.5bit --trust-remote-code\n"
+        "  pipeline init rehearsal --base demo/SmolLM2-135M-Instruct --hub local    no account, no upload",
+    )
+    init.set_defaults(run=_init)
+    init.add_argument("name", metavar="NAME", help="what the release is to be called: a plain name such as v1")
+    init.add_argument("--base", metavar="OWNER/MODEL", required=True, help="the model to quantize, on the Hub")
+    init.add_argument(
+        "--revision",
+        metavar="REV",
+        default="main",
+        help="a branch, tag or commit of it; its commit is pinned (default: main)",
+    )
+    init.add_argument(
+        "--target",
+        metavar="OWNER/NAME",
+        help="where to publish (default: the account that is signed in, and a name made of the base's and the bits)",
+    )
+    init.add_argument(
+        "--license", metavar="ID", help="the license, such as `apache-2.0`, where the base's card names none"
+    )
+    recipe = init.add_mutually_exclusive_group()
+    recipe.add_argument("--recipe", metavar="RECIPE", help="the recipe: the NAME of releases/recipes/NAME.yaml")
+    recipe.add_argument(
+        "--budget",
+        metavar="SIZE",
+        help="write a new recipe, with which the weights take at most this, such as '20 GB' (default: as many bits "
+        "as a model of its size bears well, at most what runs on a Mac)",
+    )
+    init.add_argument(
+        "--hub", choices=("huggingface", "local"), default="huggingface", help="local: the embedded Hub, for rehearsals"
+    )
+    init.add_argument(
+        "--trust-remote-code",
+        action="store_true",
+        help="where the tokenizer is Python code of the base's repository: let it run. Read it before",
+    )
+    _with_workspace(init)
 
 
 def _add_recipe(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -329,6 +381,23 @@ def _release(options: argparse.Namespace) -> int:
     if options.dry_run:
         return command.show_plan(options.name, options.workspace, until=options.until, every=options.all)
     return command.release(options.name, options.workspace, until=options.until, every=options.all, window=window)
+
+
+def _init(options: argparse.Namespace) -> int:
+    from pipeline import init_command
+
+    return init_command.init(
+        options.name,
+        options.workspace,
+        base=options.base,
+        revision=options.revision,
+        place=options.hub,
+        target=options.target,
+        license_=options.license,
+        recipe=options.recipe,
+        budget=options.budget,
+        trust_remote_code=options.trust_remote_code,
+    )
 
 
 def _plan(options: argparse.Namespace) -> int:

@@ -21,6 +21,7 @@ from pipeline.release.load import load_release
 from pipeline.release.written import parse_size, parse_tokens
 from pipeline.stages import measuring, quantize, render, text, upload, validate
 from pipeline.stages.fit import check_fit
+from pipeline.stages.front_matter import check_front_matter
 from pipeline.stages.happened import check_against, side
 from pipeline.stages.job import Folders, Job, open_job
 from pipeline.stages.sizes import sizes
@@ -52,10 +53,12 @@ def release(name: str, workspace: Path | None, *, until: str | None, every: bool
     progress = console.Progress()
     with _opened(name, workspace, writable=True, told=progress.remark) as job, job.workspace.locked():
         _check_fit(job)
+        _check_front_matter(job)
         _check_against(job, until)
         text.check(job)
         planned = plan(stages.tasks(job, until), job.workspace)
         console.show_plan(planned, every=every, dry_run=False)
+        measuring.import_ahead(planned)
         try:
             with progress:
                 run(planned, job.workspace, progress, window=window)
@@ -73,6 +76,7 @@ def show_plan(name: str, workspace: Path | None, *, until: str | None = None, ev
     with _opened(name, workspace, writable=False) as job:
         console.show_plan(plan(stages.tasks(job, until), job.workspace), every=every)
         _check_fit(job)
+        _check_front_matter(job)
         _check_against(job, until)
     return 0
 
@@ -95,16 +99,18 @@ def show_sizes(
             console.show_plan(plan(stages.tasks(job), job.workspace), every=every)
             console.show_sizes(made)
         _check_fit(job)
+        _check_front_matter(job)
         _check_against(job, None)
     return 0
 
 
 def card(name: str, *, check: bool, diff: bool) -> int:
+    from pipeline.card import assets
     from pipeline.card.diff import differs
 
     folders = _folders(None)
     path = folders.release(name) / "README.md"
-    rendered = render.rendered(load_release(folders.root, name), folders)
+    rendered, drawn = render.card_and_plots(load_release(folders.root, name), folders)
     difference = differs(path.read_text() if path.exists() else "", rendered)
     shown = path.relative_to(folders.root)
     if diff:
@@ -114,9 +120,14 @@ def card(name: str, *, check: bool, diff: bool) -> int:
             f"{shown} is not what its inputs render",
             hint=f"See `pipeline card {name} --diff`; write it by leaving out --check.",
         )
-    elif not check:
+    elif check:
+        for plot, why in assets.wrong(path.parent, drawn).items():
+            raise CardDiffers(f"{shown.parent}/{plot} {why}", hint=f"`pipeline card {name}` puts it right.")
+    else:
         write_atomically(path, rendered)
         console.show_note(f"{shown} is {'written' if difference else 'unchanged'}")
+        for plot in assets.write(path.parent, drawn):
+            console.show_note(f"{shown.parent / plot} is {'written' if (path.parent / plot).exists() else 'removed'}")
     return 0
 
 
@@ -168,6 +179,11 @@ def _folders(workspace: Path | None) -> Folders:
 
 def _check_fit(job: Job) -> None:
     check_fit(job.layout, job.assignment.modules, job.release.fit, release_file(job.name))
+
+
+def _check_front_matter(job: Job) -> None:
+    for remark in check_front_matter(job):
+        console.show_note(remark)
 
 
 def _check_against(job: Job, until: str | None) -> None:

@@ -88,6 +88,15 @@ class BlobsGone(HubError):
         self.paths = paths
 
 
+class CardInvalid(PipelineError):
+    """The card's front matter breaks the Hub's rules: one or more problems, all of them reported at once."""
+
+    def __init__(self, problems: tuple[str, ...], *, hint: str = "") -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+        self.hint = hint
+
+
 class CardDiffers(PipelineError):
     """The committed card is not what its inputs render."""
 

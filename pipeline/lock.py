@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 from pipeline.errors import PipelineError
 from pipeline.evidence import built, complete, dump, each, opened
 from pipeline.manifest import Manifest
+from pipeline.metadata.base_card import BaseCard
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 SCHEMA = 1
+_TASK = "text-generation"
 
 
 @dataclass(frozen=True)
 class LockedBase:
-    """digest: of the manifest of the base's files at that commit."""
+    """digest: of the manifest of the base's files at that commit.
+
+    card: what its own card says; bytes: of its weights; None where not known.
+    """
 
     repo: str
     revision: str
     digest: str
+    card: BaseCard | None = None
+    bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,9 @@ class TensorClass:
     bytes: int
     rules: Sequence[int] = ()
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rules", tuple(self.rules))  # JSON has lists only
+
 
 @dataclass(frozen=True)
 class LockedTarget:
@@ -90,6 +100,7 @@ class LockedWaiver:
 class Lock:
     """model: every file of the result; bytes: of its tensors, scales and biases included; tools: name to version.
 
+    pipeline_tag: its task, as the Hub names that.
     made: the day (UTC) on which the last weights were written, such as 2026-01-31; "" where that is not known.
     """
 
@@ -103,6 +114,7 @@ class Lock:
     rules: tuple[LockedRule, ...]
     tools: Mapping[str, str]
     target: LockedTarget
+    pipeline_tag: str = _TASK
     made: str = ""
     waived: tuple[LockedWaiver, ...] = ()
     memory: tuple[ContextMemory, ...] = ()
@@ -112,6 +124,13 @@ class Lock:
         for key in ("made", "waived", "memory"):  # a lock without them is as one that is older than they are
             if not fields[key]:
                 del fields[key]
+        if self.pipeline_tag == _TASK:
+            del fields["pipeline_tag"]
+        del fields["base"]["card"]
+        if self.base.card:
+            fields["base"]["card"] = self.base.card.to_json()
+        if fields["base"]["bytes"] is None:
+            del fields["base"]["bytes"]
         return dump({**fields, "schema": SCHEMA, "model": self.model.to_json(), "tools": dict(self.tools)})
 
     @classmethod
@@ -125,8 +144,9 @@ class Lock:
                     hint="It was written by another version of pipeline; release again with this one.",
                 )
             complete(row, (field.name for field in fields(cls) if field.default is MISSING), "it")
+            base = built(LockedBase, row["base"], "`base`")
             return cls(
-                base=built(LockedBase, row["base"], "`base`"),
+                base=base if base.card is None else replace(base, card=BaseCard.from_json(base.card)),
                 recipe=built(LockedRecipe, row["recipe"], "`recipe`"),
                 model=Manifest.from_json(row["model"]),
                 parameters=row["parameters"],
@@ -136,6 +156,7 @@ class Lock:
                 rules=each(LockedRule, row, "rules"),
                 tools=row["tools"],
                 target=built(LockedTarget, row["target"], "`target`"),
+                pipeline_tag=str(row.get("pipeline_tag", _TASK)),
                 made=str(row.get("made", "")),
                 waived=each(LockedWaiver, row, "waived"),
                 memory=each(ContextMemory, row, "memory"),

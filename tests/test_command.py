@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
+from pipeline.cli import main
 from pipeline.evidence import Evidence, Measurement
 from pipeline.lock import Lock, LockedBase, LockedRecipe, LockedTarget, TensorClass
 from pipeline.manifest import Manifest
@@ -38,6 +41,7 @@ LOCK = Lock(
     {},
     LockedTarget("someone/model-mlx", "v1"),
 )
+ROOT = Path(__file__).parent.parent
 OFFLINE = {"HF_ENDPOINT": "http://127.0.0.1:9"}
 
 
@@ -110,6 +114,43 @@ def test_two_releases_are_compared_offline_for_people_and_for_programs(repositor
     code, out = repository.run("compare", "demo", "demo-refused", "--json")
     assert [row["word"] for row in json.loads(out)["figures"]] == ["worse"]
     assert not repository.workspace.exists()
+
+
+def test_the_plots_of_a_card_are_written_checked_and_removed(repository, monkeypatch, capsys):
+    def run(*arguments):
+        code = main(["card", "demo", *arguments])
+        said = capsys.readouterr()
+        return code, said.out + said.err
+
+    monkeypatch.chdir(repository.root)
+    folder = repository.root / "releases/demo"
+    for name in ("release.lock.json", "evidence.json"):
+        shutil.copy(ROOT / "releases/demo" / name, folder)
+    plot = folder / "assets/bytes_by_class.png"
+    code, out = run()
+    assert (code, "releases/demo/assets/bytes_by_class.png is written" in out) == (0, True), out
+    assert run("--check") == (0, "")
+    before = plot.read_bytes()
+    lock = folder / "release.lock.json"
+    lock.write_text(lock.read_text().replace('"bytes": 30081024', '"bytes": 30081025', 1))
+    assert run("--check")[0] == 5
+    assert run()[0] == 0
+    assert plot.read_bytes() != before
+    plot.write_bytes(before)
+    for spoil, told in (
+        (lambda: None, "releases/demo/assets/bytes_by_class.png was drawn from other figures"),
+        (plot.unlink, "releases/demo/assets/bytes_by_class.png is missing"),
+        (
+            lambda: (folder / "assets/speed.png").write_bytes(before),
+            "assets/speed.png shows what the card no longer does",
+        ),
+    ):
+        spoil()
+        code, out = run("--check")
+        assert (code, told in out, "`pipeline card demo` puts it right" in out) == (5, True, True), out
+        run()
+    assert run("--check") == (0, "")
+    assert not (folder / "assets/speed.png").exists()
 
 
 def test_a_release_that_cannot_be_compared_is_named(repository):

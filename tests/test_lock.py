@@ -19,6 +19,7 @@ from pipeline.lock import (
     TensorClass,
 )
 from pipeline.manifest import File, Manifest
+from pipeline.metadata.base_card import BaseCard
 
 LOCK = Lock(
     base=LockedBase("someone/model", "c" * 40, "d" * 64),
@@ -40,6 +41,23 @@ def test_a_lock_reads_back_as_it_was_written():
     for lock in (LOCK, published, measured):
         assert Lock.from_json(lock.to_json()) == lock
         assert Lock.from_json(lock.to_json()).to_json() == lock.to_json()
+
+
+def test_what_the_base_says_of_itself_is_kept_and_a_lock_that_is_older_than_that_still_reads():
+    card = BaseCard("other", "modified-mit", "LICENSE", ("en", "zh"), "image-text-to-text")
+    seeing = replace(LOCK, base=replace(LOCK.base, card=card), pipeline_tag="image-text-to-text")
+    assert Lock.from_json(seeing.to_json()) == seeing
+    silent = replace(LOCK, base=replace(LOCK.base, card=BaseCard()))
+    assert Lock.from_json(silent.to_json()) == silent, "a card that says nothing is not one that nobody read"
+    row = json.loads(LOCK.to_json())
+    assert not {"card", "pipeline_tag"} & (row.keys() | row["base"].keys())
+
+
+def test_what_the_base_is_made_to_say_in_a_lock_is_held_to_the_rules():
+    row = json.loads(LOCK.to_json())
+    row["base"]["card"] = {"license": "mit\nbase_model: evil/model"}
+    with pytest.raises(PipelineError, match="`license` is not an identifier that the Hub knows"):
+        Lock.from_json(json.dumps(row))
 
 
 def test_a_lock_without_memory_is_that_of_an_older_pipeline():

@@ -1,90 +1,82 @@
-"""The identifiers that the Hub knows licenses by: https://huggingface.co/docs/hub/repositories-licenses."""
+"""Under which license a model is released: the one that its release states, else the one that its base's card does."""
 
 from __future__ import annotations
 
-LICENSES = frozenset(
-    {
-        "afl-3.0",
-        "agpl-3.0",
-        "apache-2.0",
-        "apple-amlr",
-        "apple-ascl",
-        "artistic-2.0",
-        "bigcode-openrail-m",
-        "bigscience-bloom-rail-1.0",
-        "bigscience-openrail-m",
-        "bsd",
-        "bsd-2-clause",
-        "bsd-3-clause",
-        "bsd-3-clause-clear",
-        "bsl-1.0",
-        "c-uda",
-        "cc",
-        "cc-by-2.0",
-        "cc-by-2.5",
-        "cc-by-3.0",
-        "cc-by-4.0",
-        "cc-by-nc-2.0",
-        "cc-by-nc-3.0",
-        "cc-by-nc-4.0",
-        "cc-by-nc-nd-3.0",
-        "cc-by-nc-nd-4.0",
-        "cc-by-nc-sa-2.0",
-        "cc-by-nc-sa-3.0",
-        "cc-by-nc-sa-4.0",
-        "cc-by-nd-4.0",
-        "cc-by-sa-3.0",
-        "cc-by-sa-4.0",
-        "cc0-1.0",
-        "cdla-permissive-1.0",
-        "cdla-permissive-2.0",
-        "cdla-sharing-1.0",
-        "creativeml-openrail-m",
-        "deepfloyd-if-license",
-        "ecl-2.0",
-        "epl-1.0",
-        "epl-2.0",
-        "etalab-2.0",
-        "eupl-1.1",
-        "eupl-1.2",
-        "fair-noncommercial-research-license",
-        "gemma",
-        "gfdl",
-        "gpl",
-        "gpl-2.0",
-        "gpl-3.0",
-        "grok2-community",
-        "h-research",
-        "intel-research",
-        "isc",
-        "lgpl",
-        "lgpl-2.1",
-        "lgpl-3.0",
-        "lgpl-lr",
-        "llama2",
-        "llama3",
-        "llama3.1",
-        "llama3.2",
-        "llama3.3",
-        "llama4",
-        "lppl-1.3c",
-        "mit",
-        "mpl-2.0",
-        "ms-pl",
-        "ncsa",
-        "odbl",
-        "odc-by",
-        "ofl-1.1",
-        "openmdw-1.0",
-        "openmdw-1.1",
-        "openrail",
-        "openrail++",
-        "osl-3.0",
-        "pddl",
-        "postgresql",
-        "unknown",
-        "unlicense",
-        "wtfpl",
-        "zlib",
-    }
-)
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pipeline.card.inputs import WEB
+from pipeline.errors import UsageError
+from pipeline.metadata.values import OTHER, is_file
+from pipeline.release.find import release_file
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from pipeline.card.inputs import Inputs
+    from pipeline.metadata.base_card import BaseCard
+
+_FILES = ("LICENSE", "LICENSE.md", "LICENSE.txt")
+
+
+@dataclass(frozen=True)
+class License:
+    """id: as the Hub knows it; name and link only of one that is `other`.
+
+    link: a file of the model, or an address where it comes with none; "" where no text of it is known.
+    """
+
+    id: str
+    name: str = ""
+    link: str = ""
+
+
+def license_of(inputs: Inputs) -> License:
+    """Raises: UsageError when nobody states one, or nobody names it."""
+    stated, card = inputs.release.license, inputs.lock.base.card
+    if stated and stated.id != OTHER:
+        return License(stated.id)
+    files = {file.path for file in inputs.lock.model}
+    if stated:
+        return License(OTHER, stated.name or "", stated.link or _license_file(files))
+    if card is None or not card.license:
+        reads = "" if card else " Or run `pipeline release`, which reads the card when it begins."
+        raise UsageError(
+            f"nobody states the license of {inputs.name}: {_missing(inputs, card)}", hint=_hint(inputs) + reads
+        )
+    if card.license != OTHER:
+        return License(card.license)
+    if not card.license_name:
+        raise UsageError(
+            f"the card of {inputs.release.base.repo} says `license: other` and does not name it", hint=_hint(inputs)
+        )
+    return License(OTHER, card.license_name, _link(inputs, card.license_link, files))
+
+
+def _missing(inputs: Inputs, card: BaseCard | None) -> str:
+    repo = inputs.release.base.repo
+    if card is None:
+        return f"{release_file(inputs.name)} has no `license`, and what the card of {repo} says is not known yet"
+    return f"{release_file(inputs.name)} has no `license`, and neither has the card of {repo} at that commit"
+
+
+def _hint(inputs: Inputs) -> str:
+    return (
+        f"Say it in {release_file(inputs.name)}, such as `license: apache-2.0`, or "
+        "`license: {name: modified-mit, link: LICENSE}` for one that the Hub does not know."
+    )
+
+
+def _license_file(files: Collection[str]) -> str:
+    return next((name for name in _FILES if name in files), "")
+
+
+def _link(inputs: Inputs, link: str, files: Collection[str]) -> str:
+    """The base's own link as it holds for the model: to the same file if that comes along, else to where it is."""
+    base = inputs.release.base
+    inside = re.fullmatch(rf"{WEB}/{re.escape(base.repo)}/(?:blob|resolve|raw)/[^/]+/([^?#]+)(?:[?#].*)?", link)
+    path = inside[1] if inside else link or _license_file(files)
+    if path in files or not is_file(path):
+        return path if path in files else link
+    return f"{WEB}/{base.repo}/blob/{base.revision}/{path}"

@@ -56,7 +56,7 @@ def models(inputs: Inputs, base: Markdown) -> Models:
     short = Markdown(f"{plain(given)} (this model)" if given else "this model")
     known = {
         OWN: Model(own, short, given or inputs.name, inputs.lock.bytes, inputs.lock.bits_per_weight),
-        BASE: Model(base, Markdown("the base"), "the base"),
+        BASE: Model(base, Markdown("the base"), "the base", inputs.lock.base.bytes),
     }
     measurements = list(inputs.evidence.measurements)
     for sibling in inputs.siblings:

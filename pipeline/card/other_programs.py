@@ -65,7 +65,7 @@ def read(models: Models) -> OtherPrograms:
     ways: list[list[Measurement]] = []
     for one in models.evidence.measurements:
         if one.measure == "perplexity" and one.imported:
-            way = next((way for way in ways if _alike(one, way[0])), None)
+            way = next((way for way in ways if alike(one, way[0])), None)
             if way is None:
                 ways.append([one])
             else:
@@ -73,7 +73,7 @@ def read(models: Models) -> OtherPrograms:
     return OtherPrograms(tuple(_table(way, models) for way in ways))
 
 
-def _alike(one: Measurement, other: Measurement) -> bool:
+def alike(one: Measurement, other: Measurement) -> bool:
     """Of a figure that a person wrote down, the command line may be all that tells how long a window was."""
     return not why_not(one, other) and _command(one) == _command(other)
 

@@ -14,7 +14,9 @@ from pipeline.card import (
     escape,
     figures,
     front_matter,
+    lint,
     other_programs,
+    plots,
     quality,
     speed,
     standing,
@@ -23,9 +25,9 @@ from pipeline.card import (
 )
 from pipeline.card.changelog import changelog
 from pipeline.card.escape import Markdown
-from pipeline.card.hub_fields import hub_fields, license_file
+from pipeline.card.hub_fields import hub_fields
 from pipeline.card.inputs import WEB
-from pipeline.card.licenses import LICENSES
+from pipeline.card.licenses import license_of
 from pipeline.card.models import BASE, OWN, models, sibling_subject
 from pipeline.card.templates import template_folder
 from pipeline.evidence import Evidence
@@ -61,12 +63,15 @@ _KL = {
 def render(inputs: Inputs, template_folder: Path | None = None) -> str:
     """The whole README.md, front matter included; `template_folder` defaults to what the package ships.
 
-    Raises: PipelineError for a template that does not work, naming its line.
+    Raises: PipelineError for a template that does not work, naming its line; CardInvalid for front matter that breaks
+    the Hub's rules.
     """
     found = quality.read(inputs.evidence)
+    fields = hub_fields(inputs, found)
+    lint.check(inputs.name, fields, {file.path for file in inputs.lock.model})
     folder = template_folder or templates.shipped_folder()
     body = templates.fill(folder, _values(inputs, found))
-    return front_matter.write(hub_fields(inputs.release, inputs.lock, found)) + "\n" + _tidy(body)
+    return front_matter.write(fields) + "\n" + _tidy(body)
 
 
 def _tidy(body: str) -> str:
@@ -94,7 +99,7 @@ def _values(inputs: Inputs, found: Quality) -> Mapping[str, object]:
         "other_programs": other_programs.read(beside),
         "speed": speed.read(beside),
         "will": will_it_run.read(lock),
-        "plots": {},
+        "plots": plots.shown(plots.plots(inputs)),
         "changelog": changelog(inputs.notes),
         "local": local,
         "endpoint": LOCAL_ENDPOINT,
@@ -108,7 +113,7 @@ def _values(inputs: Inputs, found: Quality) -> Mapping[str, object]:
         "trust_argument": Markdown(', tokenizer_config={"trust_remote_code": True}' if trust else ""),
         "base_place": _place(local, release.base.repo, release.base.revision),
         "text_place": _text_place(release, local),
-        "licence_place": _licence(release, lock),
+        "licence_place": _licence(inputs),
         "measured_on": _days(inputs.evidence),
         "divergence_rows": _divergence_rows(found),
         "weight_rows": _weight_rows(found),
@@ -153,12 +158,10 @@ def _text_place(release: Release, local: bool) -> Markdown:
     return Markdown(f"{escape.code(str(text.path))} of the release repository")
 
 
-def _licence(release: Release, lock: Lock) -> Markdown:
-    name = escape.code(release.license)
-    file = license_file(lock)
-    if release.license in LICENSES or not file:
-        return name
-    return Markdown(f"{name}, whose text is in {escape.link(file, file)}")
+def _licence(inputs: Inputs) -> Markdown:
+    found = license_of(inputs)
+    name = escape.code(found.name or found.id)
+    return Markdown(f"{name}, whose text is in {escape.link(found.link, found.link)}") if found.link else name
 
 
 def _own_evidence(inputs: Inputs) -> Mapping[str, Evidence]:

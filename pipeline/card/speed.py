@@ -13,7 +13,7 @@ from pipeline.evidence import HARNESS
 from pipeline.release.metrics import SURE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from pipeline.card.models import Models
     from pipeline.evidence import Measurement
@@ -56,9 +56,7 @@ class Column:
 
     @property
     def places(self) -> int:
-        """Decimals that show all figures without a known deviation as they were given."""
-        given = [rate.tokens_per_second for rate in self.rates if rate.deviation is None]
-        return max((len(repr(value).partition(".")[2]) for value in given if not value.is_integer()), default=0)
+        return places(self.rates)
 
     @property
     def has_memory(self) -> bool:
@@ -146,14 +144,25 @@ def _rates(rows: Sequence[Mapping[str, Any]]) -> dict[int, Rate]:
 
 
 def _difference(measurement: Measurement, every: Sequence[Measurement]) -> str:
-    """By what this one differs from others of the same model, to tell their columns apart."""
+    words = apart(measurement, every)
+    return f" ({plain(words)})" if words else ""
+
+
+def places(rates: Iterable[Rate]) -> int:
+    """Decimals that show all figures without a known deviation as they were given."""
+    given = [rate.tokens_per_second for rate in rates if rate.deviation is None]
+    return max((len(repr(value).partition(".")[2]) for value in given if not value.is_integer()), default=0)
+
+
+def apart(measurement: Measurement, every: Sequence[Measurement]) -> str:
+    """By what this one differs from others of the same model, to tell their columns apart; empty without others."""
     others = [one for one in every if one is not measurement and one.subject == measurement.subject]
     alike = [_circumstances(one) for one in others if one.harness == measurement.harness]
     here = _circumstances(measurement)
     keys = sorted(key for key in {*here}.union(*alike) if any(one.get(key) != here.get(key) for one in alike))
     words = [measurement.harness] if len(alike) < len(others) else []
     words += [f"{key} {here.get(key, 'unknown')}" for key in keys]
-    return f" ({plain(', '.join(words))})" if words else ""
+    return ", ".join(words)
 
 
 def _circumstances(measurement: Measurement) -> dict[str, Json]:

@@ -6,9 +6,11 @@ from pipeline.console.plan import show_plan, show_status
 from pipeline.console.progress import Progress
 from pipeline.console.recipe import show_recipe, show_shares
 from pipeline.console.results import Summary, show_summary, show_verdicts
+from pipeline.console.scaffold import Begun, show_scaffold
 from pipeline.console.sizes import show_sizes
 
 __all__ = [
+    "Begun",
     "Progress",
     "Summary",
     "show_comparison",
@@ -17,6 +19,7 @@ __all__ = [
     "show_note",
     "show_plan",
     "show_recipe",
+    "show_scaffold",
     "show_shares",
     "show_sizes",
     "show_status",

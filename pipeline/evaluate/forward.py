@@ -17,6 +17,7 @@ from pipeline.evaluate import cpu
 from pipeline.evaluate.crews import step_through
 from pipeline.evaluate.decoder import decoder_layers, watch
 from pipeline.evaluate.model import arrays, hidden_arrays
+from pipeline.weights.config import tokenizer_is_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -174,15 +175,13 @@ def refuse_remote_code(folder: Path) -> None:
     """Say no to a folder whose tokenizer or architecture is Python code of its own; looks at JSON, runs nothing."""
     config, tokenizer_config = (_read(folder / name) for name in ("config.json", "tokenizer_config.json"))
     hint = "Read the .py files of the base repository; if you trust them, set `base.trust_remote_code: true`."
-    for where in (tokenizer_config, config):
-        automatic = where.get("auto_map", {})
-        if not isinstance(automatic, dict) or "AutoTokenizer" in automatic:
-            raise BaseModelError(
-                f"the tokenizer of {folder.name} is Python code of its own, and that code is not trusted. Without it "
-                "transformers would silently build another tokenizer with other token ids, and every figure would be "
-                "wrong.",
-                hint=hint,
-            )
+    if tokenizer_is_code(tokenizer_config, config):
+        raise BaseModelError(
+            f"the tokenizer of {folder.name} is Python code of its own, and that code is not trusted. Without it "
+            "transformers would silently build another tokenizer with other token ids, and every figure would be "
+            "wrong.",
+            hint=hint,
+        )
     if "model_file" in config:
         raise BaseModelError(
             f"the architecture of {folder.name} is Python code of its own ({config['model_file']}), and that code is "

@@ -60,16 +60,16 @@ class Draft:
         if self.remarks:
             yield ""
         yield "version: 1"
-        yield f"summary: {_scalar(self.summary)}"
+        yield from written_text("summary", self.summary, "")
         yield ""
         if self.rules:
             yield "rules:"
         for rule in self.rules:
-            yield f"  - match: {_quoted(rule.match)}"
+            yield f"  - match: {quoted(rule.match)}"
             if rule.layers:
                 yield f"    layers: {rule.layers}"
             yield from (f"    {line}" for line in _precision(rule.decision))
-            yield f"    why: {_scalar(rule.why)}"
+            yield from written_text("why", rule.why, "    ")
             yield ""
         if self.otherwise is None:
             yield "otherwise: error"
@@ -77,7 +77,7 @@ class Draft:
         yield "otherwise:"
         yield from (f"  {line}" for line in _precision(self.otherwise))
         if self.otherwise_why:
-            yield f"  why: {_scalar(self.otherwise_why)}"
+            yield from written_text("why", self.otherwise_why, "  ")
 
 
 def _precision(decision: Decision) -> Iterator[str]:
@@ -95,11 +95,23 @@ def _precision(decision: Decision) -> Iterator[str]:
         yield f"method: {decision.method}"
 
 
-def _scalar(text: str) -> str:
+def written_text(key: str, text: str, indent: str) -> Iterator[str]:
+    """The lines of a key and its text, which is folded where it is long and folding gives back this very text."""
+    line = f"{indent}{key}: {scalar(text)}"
+    if len(line) <= _WIDTH or " ".join(text.split()) != text:
+        yield line
+        return
+    yield f"{indent}{key}: >-"
+    width = _WIDTH - len(indent) - 2
+    wrapped = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
+    yield from (f"{indent}  {part}" for part in wrapped)
+
+
+def scalar(text: str) -> str:
     """Without quotes where YAML takes it for the same text."""
-    return text if _PLAIN.fullmatch(text) and text.lower() not in _WORDS else _quoted(text)
+    return text if _PLAIN.fullmatch(text) and text.lower() not in _WORDS else quoted(text)
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """In single quotes, which leave a backslash alone."""
     return "'" + text.replace("'", "''") + "'"

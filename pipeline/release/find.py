@@ -22,8 +22,16 @@ def find_root(start: Path) -> Path:
             return folder
     raise UsageError(
         f"there is no folder `releases` in {start} or above it",
-        hint="Change to a release repository, or begin one by writing releases/NAME/release.yaml.",
+        hint="Change to a release repository, or begin one here with `pipeline init NAME --base OWNER/MODEL`.",
     )
+
+
+def find_or_begin(start: Path) -> Path:
+    """Like `find_root`; where there is none above, `start` itself, in which `releases/` can be made."""
+    try:
+        return find_root(start)
+    except UsageError:
+        return start.resolve()
 
 
 def release_file(name: str) -> str:

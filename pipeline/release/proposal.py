@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.release.draft import Draft, DraftRule
 from pipeline.release.layers import Layers, layer_class
+from pipeline.release.patterns import pattern_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -74,7 +74,8 @@ def propose(shared: Sequence[Share], modules: Sequence[Module], goal: str, remar
         of_class = [share for share in shared if share.name == name]
         if all(wishes[path] == share.decision for share in of_class for path in share.modules):
             continue
-        match = _match(name, [module.path for module in modules])
+        paths = [module.path for module in modules]
+        match = pattern_of({path for path in paths if layer_class(path) == name}, paths)
         rules += _rules(of_class, match)
     return Draft(f"The least error of the weights within {goal}.", tuple(rules), None, remarks=tuple(remarks))
 
@@ -93,14 +94,3 @@ def _share(nbytes: int) -> str:
 
 def _error(error: float) -> str:
     return f"{error * 100:.2g} %" if error else "nothing"
-
-
-def _match(name: str, paths: Sequence[str]) -> str:
-    """The simplest pattern that finds the modules of this class and no other."""
-    wanted = {path for path in paths if layer_class(path) == name}
-    escaped = re.escape(name)
-    numbered = r"\.(\d+\.)*".join(map(re.escape, name.split(".")))
-    for pattern in (f"{escaped}$", rf"\.{escaped}$", rf"(^|\.){escaped}$", rf"(^|\.){numbered}$"):
-        if {path for path in paths if re.search(pattern, path)} == wanted:
-            return pattern
-    return f"^({'|'.join(re.escape(path) for path in sorted(wanted))})$"

@@ -15,7 +15,6 @@ from pipeline.release.fields import (
     Commit,
     Increased,
     Language,
-    License,
     Line,
     Memory,
     Name,
@@ -28,6 +27,7 @@ from pipeline.release.fields import (
     Tokens,
     Written,
 )
+from pipeline.release.stated_license import WrittenLicense
 
 
 class BaseRevision(Written):
@@ -163,8 +163,12 @@ class Release(Written):
     label: Line | None = Field(
         default=None, description="Its name in tables and plots beside its siblings; NAME when left out."
     )
-    license: License = Field(description="The license of the result, as the Hub names it.")
-    language: tuple[Language, ...] = Field(default=(), description="The languages that the model speaks.")
+    license: WrittenLicense | None = Field(
+        default=None, description="The license of the result; the one that the base's card states when left out."
+    )
+    language: tuple[Language, ...] = Field(
+        default=(), description="The languages that the model speaks; those that the base's card states when left out."
+    )
     hub: Literal["huggingface", "local"] = Field(
         default="huggingface", description="Where to publish: the Hugging Face Hub, or the embedded one to rehearse."
     )

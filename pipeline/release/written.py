@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from pipeline.errors import PipelineError
 from pipeline.manifest import check_relative
+from pipeline.metadata.values import is_language
 from pipeline.release.layers import Layers
 from pipeline.release.places import shown
 
@@ -33,7 +34,6 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
 _REPO = re.compile(r"[\w\-.]+/[\w\-.]+", re.ASCII)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _LICENSE = re.compile(r"[a-z0-9][a-z0-9.-]*")
-_LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]+)*|code|multilingual")
 
 
 def parse_size(value: object) -> int:
@@ -178,6 +178,8 @@ def check_license(value: str) -> str:
 
 
 def check_language(value: str) -> str:
-    if not _LANGUAGE.fullmatch(value):
-        raise ValueError(f"must be the code of a language, such as `en`, not {shown(value)}")
+    if not is_language(value):
+        raise ValueError(
+            f"must be the code of a language by ISO 639 that the Hub knows, such as `en`, not {shown(value)}"
+        )
     return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pipeline import provenance
@@ -17,9 +18,11 @@ from pipeline.release.load import load_release
 from pipeline.stages.happened import happened
 from pipeline.stages.job import open_planned
 from pipeline.stages.sizes import sizes
+from pipeline.weights.base import weight_files
 from pipeline.weights.side_files import side_files
 
 if TYPE_CHECKING:
+    from pipeline.metadata.base_card import BaseCard
     from pipeline.release.load import Asked
     from pipeline.release.recipe import Assignment
     from pipeline.stages.job import Folders, Planned
@@ -53,8 +56,11 @@ def planned_lock(job: Planned) -> Lock:
     deciding = _deciding(job.assignment)
     rules = zip(job.recipe.rules, job.assignment.counts, strict=True)
     shards = [File(shard.name, shard.size) for shard in job.layout.shards]
+    weights = sum(job.base.files[path].size for path in weight_files(job.base.files))
     return Lock(
-        base=LockedBase(job.base.repo, job.base.revision, job.base.files.digest),
+        base=LockedBase(
+            job.base.repo, job.base.revision, job.base.files.digest, _facts(job.base.card), weights or None
+        ),
         recipe=LockedRecipe(
             job.recipe.name, job.recipe.version, job.recipe.digest, str(job.recipe.otherwise or "error")
         ),
@@ -73,8 +79,20 @@ def planned_lock(job: Planned) -> Lock:
         ),
         tools=provenance.tools(),
         target=LockedTarget(job.release.target.repo, job.release.target.tag),
+        pipeline_tag=_pipeline_tag(job),
         memory=tuple(ContextMemory(row.context, row.nbytes) for row in sizes(job).memory if row.nbytes is not None),
     )
+
+
+def _facts(card: BaseCard | None) -> BaseCard | None:
+    """Without what was dropped of it, which is said when the release is planned."""
+    return replace(card, dropped=()) if card else None
+
+
+def _pipeline_tag(job: Planned) -> str:
+    """The base's own where the model still sees; mlx-lm drops the vision of most."""
+    own = job.base.card.pipeline_tag if job.base.card else ""
+    return own if own and job.layout.keeps_vision else "text-generation"
 
 
 def _deciding(assignment: Assignment) -> dict[tuple[str, str], list[int]]:

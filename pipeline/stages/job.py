@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from pipeline.lock import Lock
 from pipeline.manifest import File, write_atomically
 from pipeline.release.find import lock_file
 from pipeline.release.recipe import assign
-from pipeline.weights.base import BaseModel, describes, read_base, weight_files
+from pipeline.weights.base import BaseModel, card_of, describes, read_base, weight_files
 from pipeline.weights.side_files import side_files
 
 if TYPE_CHECKING:
@@ -120,13 +120,13 @@ def _planned(asked: Asked, folders: Folders, base: BaseModel) -> Planned:
 
 def open_planned(asked: Asked, folders: Folders) -> Planned | None:
     """Like `open_job`, without any Hub; None when no `base.json` describes the base."""
-    base = _stored(asked, folders)
+    _, base = _stored(asked, folders)
     return _planned(asked, folders, base) if base else None
 
 
 def base_of(asked: Asked, folders: Folders, hub: Hub, *, keep: bool) -> BaseModel:
     wanted = asked.release.base
-    stored = _stored(asked, folders)
+    path, stored = _stored(asked, folders)
     if stored and not keep:
         return stored
     repository = Repository(wanted.repo)
@@ -138,23 +138,27 @@ def base_of(asked: Asked, folders: Folders, hub: Hub, *, keep: bool) -> BaseMode
             hint="Correct base.repo and base.revision in release.yaml, or sign in if it is private or gated.",
         )
     files = hub.manifest(repository, wanted.revision)
+    read = partial(hub.read, repository, wanted.revision)
     if stored and not stored.note and not len(files - stored.files) and len(files) == len(stored.files):
-        return stored
-    base = read_base(wanted.repo, wanted.revision, files, partial(hub.read, repository, wanted.revision))
+        if stored.card is not None:
+            return stored
+        base = replace(stored, card=card_of(files, read))  # it is older than the reading of cards
+    else:
+        path, base = folders.release(asked.name) / _DESCRIPTION, read_base(wanted.repo, wanted.revision, files, read)
     if keep:
-        write_atomically(folders.release(asked.name) / _DESCRIPTION, base.to_json())
+        write_atomically(path, base.to_json())
     return base
 
 
-def _stored(asked: Asked, folders: Folders) -> BaseModel | None:
+def _stored(asked: Asked, folders: Folders) -> tuple[Path, BaseModel | None]:
     """The description beside this release, or beside another one of the same base: it is large and the same for all."""
     wanted = asked.release.base
     own = folders.release(asked.name) / _DESCRIPTION
     if own.exists():
         stored = BaseModel.from_json(own.read_text())
         if (stored.repo, stored.revision) == (wanted.repo, wanted.revision):
-            return stored
+            return own, stored
     for other in sorted((folders.root / "releases").glob(f"*/{_DESCRIPTION}")):
         if describes(text := other.read_text(), wanted.repo, wanted.revision):
-            return BaseModel.from_json(text)
-    return None
+            return other, BaseModel.from_json(text)
+    return own, None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 from dataclasses import asdict
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from pipeline.engine.plan import Plan
     from pipeline.engine.task import Step
     from pipeline.engine.workspace import Record
     from pipeline.evaluate.quality import Examined
@@ -112,6 +114,16 @@ def _quality(job: Job) -> Task:
     folders = (*_folder_tasks(job, "base"), *_folder_tasks(job, "quantized"))
     needs = (*STATES.values(), *folders, *text.needs(job))
     return Task(QUALITY, LANE, run, needs, text.settings(job), (*_QUALITY, losses.FILE), text.predictions(job))
+
+
+def import_ahead(planned: Plan) -> None:
+    """What lanes would import side by side, imported by one thread before they start.
+
+    transformers puts another module into its own place at the end of its import: a second thread that asks meanwhile
+    is given the first one, which has none of its names.
+    """
+    if any(one.task.lane in {LANE, WEIGHTS} for one in planned.to_run):
+        importlib.import_module("transformers")
 
 
 def _weight_error(job: Job) -> Task:

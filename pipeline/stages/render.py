@@ -5,17 +5,20 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from pipeline.card import assets
+from pipeline.card.plots import plots
 from pipeline.engine.task import Lane, Task
 from pipeline.lock import Lock
-from pipeline.manifest import File, Manifest, write_atomically
+from pipeline.manifest import File, Manifest, sha256, write_atomically
 from pipeline.stages import measuring, quantize, validate
 from pipeline.stages.card_inputs import imported_figures, inputs_of, planned_lock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pipeline.card.plots import Plot
     from pipeline.engine.task import Step
     from pipeline.engine.workspace import Record
     from pipeline.manifest import Json
@@ -34,9 +37,24 @@ def tasks(job: Job) -> list[Task]:
 
 def rendered(asked: Asked, folders: Folders) -> str:
     """The card of a release as the files in its folder make it; errors as in `inputs_of`."""
+    return card_and_plots(asked, folders)[0]
+
+
+def card_and_plots(asked: Asked, folders: Folders) -> tuple[str, tuple[Plot, ...]]:
+    """The card and what is drawn beside it; errors as in `inputs_of`."""
     from pipeline.card.render import render, template_folder
 
-    return render(inputs_of(asked, folders), template_folder(folders.root))
+    inputs = inputs_of(asked, folders)
+    return render(inputs, template_folder(folders.root)), plots(inputs)
+
+
+def plots_made(record: Record) -> Mapping[str, str]:
+    """The SHA-256 of every plot that the task left, by its path beside the card."""
+    return cast("Mapping[str, str]", record.values.get("plots", {}))
+
+
+def in_workspace(plot: str) -> str:
+    return f"card/{plot}"
 
 
 def write_commit(job: Job, commit: str) -> None:
@@ -57,20 +75,27 @@ def _card(job: Job) -> Task:
         }
         for name, text in texts.items():
             write_atomically(folder / name, text)
-        texts["README.md"] = rendered(job.asked, job.folders)
+        texts["README.md"], drawn = card_and_plots(job.asked, job.folders)
         write_atomically(folder / "README.md", texts["README.md"])
         for name, text in texts.items():
             write_atomically(step.path(_FILES[name]), text)
             step.advance(1)
-        return {}
+        # Drawn anew, since nothing else tells that a picture which was there shows what it says. Which plots there are
+        # depends on what was measured, so they are values and not outputs, which a plan has to name.
+        assets.write(folder, drawn, anew=True)
+        for plot in drawn:
+            write_atomically(step.path(in_workspace(plot.path)), (folder / plot.path).read_bytes())
+        return {"plots": {plot.path: sha256(folder / plot.path) for plot in drawn}}
 
-    def check(_: Record) -> str | None:
+    def check(record: Record) -> str | None:
         for name, output in _FILES.items():
             path, file = folder / name, f"releases/{job.name}/{name}"
             if not path.exists() or _before_commit(file, path.read_text()) != job.workspace.path(output).read_text():
                 return f"{file} is missing or was changed"
-        same = rendered(job.asked, job.folders) == (folder / "README.md").read_text()
-        return None if same else "a template, a sibling or notes.md changed"
+        card, drawn = card_and_plots(job.asked, job.folders)
+        if card != (folder / "README.md").read_text():
+            return "a template, a sibling or notes.md changed"
+        return _plots_reason(job, record, drawn)
 
     needs = (*quantize.names(job), *measuring.measures(job), validate.JUDGE)
     settings: dict[str, Json] = {
@@ -81,6 +106,21 @@ def _card(job: Job) -> Task:
     if imported.measurements:
         settings["imported"] = hashlib.sha256(imported.to_json().encode()).hexdigest()
     return Task(TASK, LANE, run, needs, settings, tuple(_FILES.values()), len(_FILES), check)
+
+
+def _plots_reason(job: Job, record: Record, drawn: tuple[Plot, ...]) -> str | None:
+    """Why the plots do not stand, in the release's folder or in the workspace from where they are published."""
+    folder = job.folders.release(job.name)
+    for path, why in assets.wrong(folder, drawn).items():
+        return f"releases/{job.name}/{path} {why}"
+    made = plots_made(record)
+    if set(made) != {plot.path for plot in drawn}:
+        return "the card shows other plots than before"
+    for path, digest in made.items():
+        file = job.workspace.path(in_workspace(path))
+        if not file.exists() or {sha256(file), sha256(folder / path)} != {digest}:
+            return f"{in_workspace(path)} is missing or altered"
+    return None
 
 
 def _before_commit(file: str, text: str) -> str:

@@ -128,12 +128,13 @@ def sizes(job: Planned, contexts: Iterable[int] = ()) -> Sizes:
 def _usual(job: Planned) -> set[int]:
     """A few lengths up to the longest that the model was made for, and the one that `fit` asks for."""
     fit = job.release.fit
-    longest = _longest(job.base.config)
+    longest = longest_context(job.base.config)
     usual = {context for context in _CONTEXTS if longest is None or context <= longest}
     return usual | ({longest} if longest else set()) | ({fit.context} if fit and fit.context else set())
 
 
-def _longest(config: Mapping[str, Json]) -> int | None:
+def longest_context(config: Mapping[str, Json]) -> int | None:
+    """The tokens that the model was made for, as config.json says."""
     text_config = config.get("text_config")
     for table in (config, text_config if isinstance(text_config, dict) else {}):
         longest = table.get("max_position_embeddings")

@@ -76,9 +76,13 @@ def _commit(job: Job, blobs: tuple[str, ...]) -> Task:
     target, tag = _target(job), job.release.target.tag
 
     def run(step: Step) -> Mapping[str, Json]:
+        from pipeline.card.lint import check_card
+
         uploads = _uploads(job, step)
         wanted = Manifest(tuple(upload.file for upload in uploads))
-        job.hub.validate_card(step.path(render.CARD).read_text())
+        card = step.path(render.CARD).read_text()
+        check_card(job.name, card, {file.path for file in wanted})
+        job.hub.validate_card(card)
         commit = _publish(job, uploads, wanted, step.note)
         if job.hub.tags(target).get(tag) != commit:
             job.hub.tag(target, tag, commit)
@@ -106,8 +110,12 @@ def _uploads(job: Job, step: Step) -> list[Upload]:
     """Every file of the release, under the path it has on the Hub."""
     digests = {output.path: output.sha256 for task in quantize.names(job) for output in step.record(task).outputs}
     paths = {quantize.in_model(path): path for path in digests}
-    digests[render.CARD] = step.record(render.TASK).sha256(render.CARD)
+    rendered = step.record(render.TASK)
+    digests[render.CARD] = rendered.sha256(render.CARD)
     paths["README.md"] = render.CARD
+    for path, digest in render.plots_made(rendered).items():
+        paths[path] = render.in_workspace(path)
+        digests[paths[path]] = digest
     return [
         Upload(step.path(path), describe(step.path(path), name, known_sha256=digests[path]))
         for name, path in sorted(paths.items())

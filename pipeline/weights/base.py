@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from pipeline.errors import BaseModelError
 from pipeline.manifest import Manifest
+from pipeline.metadata import base_card
+from pipeline.metadata.base_card import BaseCard, read_card
+from pipeline.metadata.untrusted import LONGEST
 from pipeline.weights.config import decode, tag_floats
 from pipeline.weights.families import BaseTensor, fold, unfold
 from pipeline.weights.headers import parse_header
@@ -34,6 +37,7 @@ class BaseModel:
     config: config.json with the end-of-sequence ids of generation_config.json, as mlx-lm reads the two.
     tensors: by name, in sorted order.
     note: how far this can be trusted where it was not read from the repository itself; "" where it was.
+    card: what its README.md says of it; None where nobody has looked.
     """
 
     repo: str
@@ -42,6 +46,7 @@ class BaseModel:
     config: Mapping[str, Json]
     tensors: Mapping[str, BaseTensor]
     note: str = ""
+    card: BaseCard | None = None
 
     def to_json(self) -> str:
         """One family of tensors a line, so that 200,000 of them stay reviewable."""
@@ -50,8 +55,10 @@ class BaseModel:
         listed = ",\n  ".join(json.dumps(row, ensure_ascii=False) for row in self.files.to_json())
         config = json.dumps(tag_floats(dict(self.config)), indent=2, ensure_ascii=False).replace("\n", "\n ")
         note = f' "note": {json.dumps(self.note, ensure_ascii=False)},\n' if self.note else ""
+        said = json.dumps(self.card.to_json(), ensure_ascii=False) if self.card else ""
+        card = f' "card": {said},\n' if said else ""
         return (
-            f'{{\n "repo": {json.dumps(self.repo)},\n "revision": {json.dumps(self.revision)},\n{note}'
+            f'{{\n "repo": {json.dumps(self.repo)},\n "revision": {json.dumps(self.revision)},\n{note}{card}'
             f' "files": [\n  {listed}\n ],\n "config": {config},\n "tensors": [\n  {lines}\n ]\n}}\n'
         )
 
@@ -67,6 +74,7 @@ class BaseModel:
                 decode("config", json.dumps(content["config"])),
                 unfold(content["tensors"], weight_files(files)),
                 str(content.get("note", "")),
+                BaseCard.from_json(content["card"]) if "card" in content else None,
             )
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise BaseModelError(
@@ -103,7 +111,14 @@ def read_base(repo: str, revision: str, files: Manifest, read: ReadFile) -> Base
                 raise BaseModelError(f"{name} is in {tensors[name].file} and again in {path}")
             tensors[name] = BaseTensor(tensor.dtype, tensor.shape, path)
     _check_index(files, tensors, read)
-    return BaseModel(repo, revision, files, _read_config(repo, files, read), dict(sorted(tensors.items())))
+    config, card = _read_config(repo, files, read), card_of(files, read)
+    return BaseModel(repo, revision, files, config, dict(sorted(tensors.items())), card=card)
+
+
+def card_of(files: Manifest, read: ReadFile) -> BaseCard:
+    """What the base's card says of it, from no more of the file than front matter may have."""
+    size = min(files[base_card.FILE].size, LONGEST) if base_card.FILE in files else 0
+    return read_card(read(base_card.FILE, 0, size).decode("utf-8", "replace")) if size else BaseCard()
 
 
 def _check_index(files: Manifest, tensors: Mapping[str, BaseTensor], read: ReadFile) -> None:

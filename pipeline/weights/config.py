@@ -37,6 +37,12 @@ def cast_dtype(config: Mapping[str, Json]) -> str | None:
     return dtype if isinstance(dtype, str) and dtype in _CASTS else None
 
 
+def tokenizer_is_code(*tables: Mapping[str, Json]) -> bool:
+    """Whether tokenizer_config.json or config.json names Python code of the repository as the tokenizer."""
+    automatic = [table.get("auto_map", {}) for table in tables]
+    return any(not isinstance(names, dict) or "AutoTokenizer" in names for names in automatic)
+
+
 def source_quantization(config: Mapping[str, Json]) -> Mapping[str, Json] | None:
     """How the base is quantized already, where mlx-lm looks for it; None when it is not."""
     text_config = config.get("text_config")

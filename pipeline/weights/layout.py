@@ -89,6 +89,7 @@ class Layout:
     nbytes: of all tensors, headers not counted; parameters, bits_per_weight: as mlx-lm counts them.
     config, index: the texts of config.json and model.safetensors.index.json.
     cache: what running the model takes beside its weights; None when its cache is of a kind that mlx-lm does not know.
+    keeps_vision: whether it still sees; mlx-lm drops the vision tensors of most models.
     origins: what every parameter is made of.
     """
 
@@ -101,6 +102,7 @@ class Layout:
     config: str = field(repr=False)
     index: str = field(repr=False)
     cache: Cache | None = field(repr=False)
+    keeps_vision: bool
     origins: Mapping[str, Origin] = field(repr=False)
 
     def memory(self, context: int) -> int | None:
@@ -163,6 +165,7 @@ def layout(base: BaseModel, decisions: Mapping[str, Decision], shard_size: int) 
             total_parameters=converted.total_parameters,
         ),
         cache=converted.cache,
+        keeps_vision=converted.keeps_vision,
         origins=converted.origins,
     )
 

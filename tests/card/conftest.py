@@ -311,7 +311,7 @@ def large(demo):
     inputs = demo.with_release(
         title="Kimi K2.5 in 2.5 bits",
         summary="Fits a Mac with 512 GB. The successor of https://huggingface.co/demo/Kimi-K2.5-MLX-2.8bit.",
-        license="modified-mit",
+        license={"name": "modified-mit"},
         language=(),
         hub="huggingface",
         base={"repo": "moonshotai/Kimi-K2.5", "revision": BASE_COMMIT, "trust_remote_code": True},

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.card.front_matter import parse
+
 SHIPPED = Path(__file__).parents[2]
 HEADING = "## Perplexity by other programs\n"
 SURE = "The bold one is lower than any other of its table"
@@ -137,4 +139,9 @@ def test_own_figures_stay_by_themselves_and_nothing_else_on_the_card_changes(dem
     figures = demo.theirs("one", 3.5, 0.01), demo.theirs("quantized", 3.4, 0.01), demo.theirs("base", 3.3, 0.01)
     alone, beside = demo.card(), demo.with_evidence(*figures, *demo.evidence.measurements).card()
     marked = "- Figures marked as reported were taken over from elsewhere and not measured again.\n"
-    assert beside.replace(f"{HEADING}{part(beside)}\n", "").replace(marked, "") == alone
+    (fields, body), (own_fields, own_body) = parse(beside), parse(alone)
+    assert body.replace(f"{HEADING}{part(beside)}\n", "").replace(marked, "") == own_body
+    (index,), (own_index,) = fields.pop("model-index"), own_fields.pop("model-index")
+    assert fields == own_fields
+    assert index["results"][0] == own_index["results"][0]
+    assert [result["source"]["url"] for result in index["results"][1:]] == ["https://example.org/4"]

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import functools
+import io
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from pipeline.card import assets
 from pipeline.card.front_matter import parse
+from pipeline.card.plots import draw
 from pipeline.release.load import load_release
 from pipeline.stages import card_inputs
 from pipeline.stages.job import Folders
-from pipeline.stages.render import rendered
+from pipeline.stages.render import card_and_plots
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = Folders(ROOT, ROOT / "nowhere")
@@ -74,7 +79,27 @@ def table(card, first):
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("releases/*/README.md")), ids=lambda path: path.parent.name)
 def test_a_committed_card_is_what_its_inputs_render(path):
-    assert rendered(load_release(ROOT, path.parent.name), FOLDERS) == path.read_text("utf-8")
+    card, plots = card_and_plots(load_release(ROOT, path.parent.name), FOLDERS)
+    assert card == path.read_text("utf-8")
+    assert assets.wrong(path.parent, plots) == {}
+
+
+def test_the_plots_that_are_committed_look_as_they_would_now():
+    """A change of how charts are drawn raises `STYLE`, or nothing would tell that they have to be drawn again.
+
+    Other versions of FreeType and matplotlib may place letters and edges a little otherwise, which reducing hides.
+    """
+    found = card_and_plots(load_release(ROOT, "v2.5"), FOLDERS)[1]
+    assert [Path(plot.path).stem for plot in found] == ["quality_by_size", "speed", "bytes_by_class"]
+    for plot in found:
+        one, other = (reduced(content) for content in ((ROOT / "releases/v2.5" / plot.path).read_bytes(), draw(plot)))
+        assert one.shape == other.shape, "raise STYLE and run `pipeline card` for every release"
+        assert np.abs(one - other).max() < 16, "raise STYLE and run `pipeline card` for every release"
+
+
+def reduced(content):
+    with Image.open(io.BytesIO(content)) as image:
+        return np.asarray(image.convert("RGB").reduce(10)).astype(float)
 
 
 def test_the_card_of_kimi_carries_every_speed_of_the_published_one_to_the_last_digit():

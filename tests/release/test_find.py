@@ -17,7 +17,7 @@ def test_outside_of_a_release_repository_the_message_says_what_was_looked_for(tm
     (tmp_path / "releases").write_text("a file, not a folder")
     with pytest.raises(UsageError, match=r"there is no folder `releases` in .* or above it") as raised:
         find_root(tmp_path)
-    assert "release.yaml" in raised.value.hint
+    assert "pipeline init" in raised.value.hint
 
 
 def test_names_are_those_of_folders_with_a_release_file(repository):

@@ -13,12 +13,13 @@ import pytest
 from pydantic.fields import FieldInfo
 
 from pipeline.errors import ReleaseFileError
-from pipeline.release import elsewhere, evaluated, fields, reported, schema, written, written_recipe
+from pipeline.release import elsewhere, evaluated, fields, reported, schema, stated_license, written, written_recipe
 from pipeline.release.load import load_recipe, load_release
 from pipeline.release.recipe import assign
 
 SECTIONS = {
     "Release": schema.Release,
+    "`license`": stated_license.StatedLicense,
     "`base`": schema.BaseRevision,
     "`target`": schema.Target,
     "`fit`": schema.Fit,
@@ -108,7 +109,9 @@ def test_the_page_says_of_every_key_what_the_schema_says(section, page):
 
 def test_every_part_of_the_schema_has_its_section():
     every = (
-        part for module in (schema, elsewhere, evaluated, written_recipe, reported) for part in vars(module).values()
+        part
+        for module in (schema, stated_license, elsewhere, evaluated, written_recipe, reported)
+        for part in vars(module).values()
     )
     parts = {part for part in every if isinstance(part, type) and issubclass(part, fields.Written)}
     assert parts - {fields.Written} == set(SECTIONS.values())

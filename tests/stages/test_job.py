@@ -60,6 +60,27 @@ def test_a_run_replaces_a_description_that_is_not_that_of_the_hub(change, folder
     assert description.read_text() == right
 
 
+def test_a_description_that_is_older_than_the_reading_of_cards_gets_what_the_card_says(
+    folders, seeded_hub, description
+):
+    right = description.read_text()
+    stored = BaseModel.from_json(right)
+    description.write_text(dataclasses.replace(stored, card=None).to_json())
+    assert opened(folders, seeded_hub, keep=False).base.card is None, "a plan needs no network"
+    assert opened(folders, seeded_hub).base == stored
+    assert description.read_text() == right
+
+
+def test_a_shared_description_is_completed_where_it_lies(folders, seeded_hub, description):
+    stored = BaseModel.from_json(description.read_text())
+    other = folders.root / "releases" / "demo-refused" / "base.json"
+    other.unlink()
+    description.write_text(dataclasses.replace(stored, card=None).to_json())
+    assert opened(folders, seeded_hub, "demo-refused").base == stored
+    assert BaseModel.from_json(description.read_text()) == stored
+    assert not other.exists()
+
+
 def test_a_rehearsal_plans_before_its_hub_holds_the_base(folders, tmp_path):
     assert opened(folders, tmp_path / "empty").base.tensors
 

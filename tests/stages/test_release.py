@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pipeline.cli import main
 from pipeline.hub.local.server import LocalHub
 from pipeline.hub.local.store import Store
 from pipeline.hub.protocol import Repository
@@ -52,7 +54,9 @@ def test_the_tag_names_a_commit_that_holds_the_whole_release(released):
     lock = json.loads((released.root / "releases/demo/release.lock.json").read_text())
     published = tree(released.hub)
     assert {file["path"]: file["sha256"] for file in lock["model"]} == {
-        path: sha256 for path, sha256 in published.items() if path not in {"README.md", ".gitattributes"}
+        path: sha256
+        for path, sha256 in published.items()
+        if path not in {"README.md", ".gitattributes"} and not path.startswith("assets/")
     }
     assert lock["target"]["commit"] == Store(released.hub).resolve(TARGET, "v1")
     assert {"config.json", "tokenizer.json", "LICENSE", "generation_config.json"} <= set(published)
@@ -69,6 +73,46 @@ def test_the_card_that_was_published_is_the_one_to_review(released):
         content = file.read()
     assert len(content) == blob.size
     assert b"base_model: demo/SmolLM2-135M-Instruct" in content
+
+
+def test_the_plots_that_the_card_shows_were_published_beside_it(released):
+    card = (released.root / "releases/demo/README.md").read_text()
+    shown = set(re.findall(r"\]\((assets/\w+\.png)\)", card))
+    assert shown == {"assets/quality_by_size.png", "assets/bytes_by_class.png"}
+    store = Store(released.hub)
+    published = {
+        path: entry
+        for path, entry in store.tree(TARGET, store.resolve(TARGET, "v1")).items()
+        if path.startswith("assets/")
+    }
+    assert {path: entry.sha256 for path, entry in published.items()} == {
+        path: hashlib.sha256((released.root / "releases/demo" / path).read_bytes()).hexdigest() for path in shown
+    }
+    assert all(entry.large for entry in published.values()), "pictures go to large-file storage, as the Hub has it"
+
+
+def test_plots_that_do_not_stand_are_drawn_again_and_others_removed(copy, monkeypatch, capsys):
+    monkeypatch.chdir(copy.root)
+    folder, kept = copy.root / "releases/demo/assets", copy.workspace / "releases/demo/card/assets"
+    good = (folder / "bytes_by_class.png").read_bytes()
+    other = (folder / "quality_by_size.png").read_bytes()
+    for spoil, told in (
+        ((kept / "bytes_by_class.png").unlink, "card/assets/bytes_by_class.png is missing or altered"),
+        (lambda: (folder / "speed.png").write_bytes(good), "assets/speed.png shows what the card no longer does"),
+        (
+            lambda: (folder / "bytes_by_class.png").write_bytes(other),
+            "assets/bytes_by_class.png was drawn from other figures, or in another way",
+        ),
+    ):
+        spoil()
+        assert main(["status", "demo"]) == 0
+        assert told in capsys.readouterr().out
+    assert main(["release", "demo", "--until", "render"]) == 0
+    assert {path.name for path in folder.iterdir()} == {"quality_by_size.png", "bytes_by_class.png"}
+    assert (folder / "bytes_by_class.png").read_bytes() == (kept / "bytes_by_class.png").read_bytes() == good
+    capsys.readouterr()
+    assert main(["release", "demo", "--until", "render"]) == 0
+    assert "Nothing to do" in "".join(capsys.readouterr())
 
 
 def test_the_quality_is_that_of_the_recipe_and_not_of_chance(released):

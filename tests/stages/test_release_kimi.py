@@ -34,7 +34,7 @@ otherwise: error
 RELEASE = """
 title: Tiny Kimi
 summary: Random weights in the shape of Kimi K2.5.
-license: other
+license: {{name: modified-mit}}
 hub: local
 base: {{repo: demo/tiny-kimi, revision: {revision}, trust_remote_code: {trust}}}
 recipe: tiny-kimi

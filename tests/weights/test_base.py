@@ -4,12 +4,14 @@ import dataclasses
 import json
 import math
 import time
+from dataclasses import replace
 
 import pytest
 
 from pipeline.errors import BaseModelError
-from pipeline.manifest import File, Manifest
-from pipeline.weights.base import BaseModel
+from pipeline.manifest import File, Manifest, describe
+from pipeline.metadata.base_card import BaseCard
+from pipeline.weights.base import BaseModel, describes, read_base
 from pipeline.weights.families import BaseTensor
 
 
@@ -33,8 +35,6 @@ def test_the_end_of_sequence_is_that_of_the_generation_config(folder, read_folde
 
 def test_only_headers_and_small_files_are_read(tiny, read_folder):
     folder = tiny("llama", hidden_size=512, intermediate_size=16384, num_hidden_layers=1)
-    from pipeline.manifest import describe
-    from pipeline.weights.base import read_base
 
     amount = 0
 
@@ -87,6 +87,46 @@ def test_a_repository_without_weights_or_config_is_an_error(folder, read_folder)
         path.unlink()
     with pytest.raises(BaseModelError, match=r"holds no model\*\.safetensors"):
         read_folder(folder)
+
+
+CARD = "---\nlicense: other\nlicense_name: mine\nlanguage: [en, xx]\npipeline_tag: text-generation\n---\n# Tiny\n"
+
+
+def test_what_the_card_says_is_read_beside_the_headers(folder, read_folder):
+    assert read_folder(folder).card == BaseCard(), "there is no card, which is looked at all the same"
+    (folder / "README.md").write_text(CARD)
+    base = read_folder(folder)
+    wrong = "`language`: 1 of 2 values are no codes of ISO 639 that the Hub knows"
+    assert base.card == BaseCard("other", "mine", "", ("en",), "text-generation", (wrong,))
+    assert BaseModel.from_json(base.to_json()) == base
+    assert describes(base.to_json(), base.repo, base.revision)
+
+
+def test_of_a_huge_card_no_more_than_its_front_matter_is_fetched(folder):
+    (folder / "README.md").write_bytes(CARD.encode() + b"x" * 3_000_000)
+    asked = []
+
+    def read(path, start, length):
+        asked.append((path, start, length))
+        return (folder / path).read_bytes()[start : start + length]
+
+    files = Manifest(tuple(describe(path, path.name) for path in folder.iterdir()))
+    assert read_base("a/b", "0" * 40, files, read).card.license_name == "mine"
+    assert [one for one in asked if one[0] == "README.md"] == [("README.md", 0, 65536)]
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"---\n\xff: \xff\n---\n", b"---\nlicense: mit"])
+def test_a_card_that_is_no_text_states_nothing(content, folder, read_folder):
+    (folder / "README.md").write_bytes(content)
+    assert replace(read_folder(folder).card, dropped=()) == BaseCard()
+
+
+def test_an_older_description_knows_no_card(folder, read_folder):
+    content = json.loads(read_folder(folder).to_json())
+    del content["card"]
+    older = BaseModel.from_json(json.dumps(content))
+    assert older.card is None
+    assert '"card"' not in older.to_json()
 
 
 def test_a_description_survives_json(tiny, read_folder):

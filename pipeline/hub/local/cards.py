@@ -1,8 +1,7 @@
-"""The Hub's check of a model card, as far as it can be known: the front matter has to be YAML and a mapping."""
+"""The Hub's check of a model card, as far as it is publicly known: `pipeline.metadata.hub_rules`."""
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 import yaml
@@ -10,11 +9,11 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from pipeline.hub.local.access import json_body, text
+from pipeline.metadata.hub_rules import doubtful, refused
+from pipeline.metadata.untrusted import FRONT_MATTER
 
 if TYPE_CHECKING:
     from starlette.requests import Request
-
-_FRONT_MATTER = re.compile(r"\A\s*---[ \t]*\r?\n(.*?)^---[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE)
 
 
 async def validate(request: Request) -> JSONResponse:
@@ -28,7 +27,7 @@ async def validate(request: Request) -> JSONResponse:
 
 def problems(card: str) -> tuple[list[str], list[str]]:
     """What is wrong with a card, and what is only worth a warning."""
-    found = _FRONT_MATTER.match(card)
+    found = FRONT_MATTER.match(card)
     if found is None:
         return [], ["empty or missing yaml metadata in repo card"]
     try:
@@ -39,7 +38,8 @@ def problems(card: str) -> tuple[list[str], list[str]]:
         return [], ["empty or missing yaml metadata in repo card"]
     if not isinstance(metadata, dict):
         return ["Repo card metadata block should be a mapping of keys to values"], []
-    return [], []
+    fields = {str(key): value for key, value in metadata.items()}
+    return [str(finding) for finding in refused(fields)], [str(finding) for finding in doubtful(fields)]
 
 
 routes = [Route("/api/validate-yaml", validate, methods=["POST"])]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 import httpx2
 from huggingface_hub import (
     CommitOperationAdd,
+    CommitOperationCopy,
     CommitOperationDelete,
     HfApi,
     hf_hub_url,
@@ -21,15 +22,16 @@ from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_st
 
 from pipeline.errors import HubError, HubRefused
 from pipeline.hub import client
+from pipeline.hub.account import check_may_create
 from pipeline.hub.failures import translated
-from pipeline.hub.protocol import Commit
+from pipeline.hub.protocol import Commit, Upload
 from pipeline.manifest import File, Manifest, check_relative, sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from pipeline.hub.protocol import Repository, Upload
+    from pipeline.hub.protocol import Copy, Repository
 
 _BLOCK = 1 << 20
 
@@ -52,6 +54,14 @@ class HuggingFace:
     def whoami(self) -> str:
         with translated("ask whose token this is"):
             return str(self._api.whoami()["name"])
+
+    def check_writable(self, repository: Repository) -> None:
+        with translated(f"look whether {repository} can be written"):
+            account = self._api.whoami()
+            with contextlib.suppress(RepositoryNotFoundError):
+                self._api.auth_check(repository.id, repo_type=repository.kind, write=True)
+                return
+        check_may_create(repository, account)
 
     def head(self, repository: Repository, revision: str = "main") -> str | None:
         with translated(f"look at {repository}"):
@@ -146,13 +156,13 @@ class HuggingFace:
     def commit(
         self,
         repository: Repository,
-        uploads: Sequence[Upload],
+        uploads: Sequence[Upload | Copy],
         deletes: Sequence[str],
         *,
         parent: str,
         message: str,
     ) -> str:
-        operations = [_addition(upload) for upload in uploads]
+        operations = [_operation(upload) for upload in uploads]
         removals = [CommitOperationDelete(path, is_folder=False) for path in deletes]
         with translated(f"commit to {repository}"):
             commit = self._api.create_commit(
@@ -167,6 +177,10 @@ class HuggingFace:
     def tag(self, repository: Repository, name: str, commit: str) -> None:
         with translated(f"tag {repository} as {name}"):
             self._api.create_tag(repository.id, tag=name, revision=commit, repo_type=repository.kind)
+
+    def untag(self, repository: Repository, name: str) -> None:
+        with translated(f"remove the tag {name} of {repository}"), contextlib.suppress(RevisionNotFoundError):
+            self._api.delete_tag(repository.id, tag=name, repo_type=repository.kind)
 
     def address(self, repository: Repository, revision: str | None = None) -> str:
         return f"{self._shown}/{repository}" + (f"/tree/{revision}" if revision else "")
@@ -235,6 +249,12 @@ class _CountedFile(io.FileIO):
         block = super().read(size)
         self.advance(len(block))
         return block
+
+
+def _operation(upload: Upload | Copy) -> CommitOperationAdd | CommitOperationCopy:
+    if isinstance(upload, Upload):
+        return _addition(upload)
+    return CommitOperationCopy(upload.file.path, upload.file.path, src_revision=upload.commit)
 
 
 def _addition(upload: Upload, advance: Callable[[int], None] = lambda _: None) -> CommitOperationAdd:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from pipeline.hub.protocol import Commit, Hub, Repository, Upload
+    from pipeline.hub.protocol import Commit, Copy, Hub, Repository, Upload
     from pipeline.manifest import File, Manifest
 
 T = TypeVar("T")
@@ -71,6 +71,9 @@ class Patient:
     def whoami(self) -> str:
         return self._call("ask whose token this is", self._hub.whoami)
 
+    def check_writable(self, repository: Repository) -> None:
+        self._call(f"look whether {repository} can be written", lambda: self._hub.check_writable(repository))
+
     def head(self, repository: Repository, revision: str = "main") -> str | None:
         return self._call(f"look at {repository}", lambda: self._hub.head(repository, revision))
 
@@ -115,7 +118,13 @@ class Patient:
             counted.end()
 
     def commit(
-        self, repository: Repository, uploads: Sequence[Upload], deletes: Sequence[str], *, parent: str, message: str
+        self,
+        repository: Repository,
+        uploads: Sequence[Upload | Copy],
+        deletes: Sequence[str],
+        *,
+        parent: str,
+        message: str,
     ) -> str:
         """Whenever it is open whether the commit was made, the repository itself is asked before anything is sent."""
         longest = _transfer(sum(upload.file.size for upload in uploads))
@@ -149,6 +158,9 @@ class Patient:
                     raise
 
         self._again(attempt)
+
+    def untag(self, repository: Repository, name: str) -> None:
+        self._call(f"remove the tag {name} of {repository}", lambda: self._hub.untag(repository, name))
 
     def address(self, repository: Repository, revision: str | None = None) -> str:
         return self._hub.address(repository, revision)

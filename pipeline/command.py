@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline import console, stages
+from pipeline import console, published_command, stages
 from pipeline.card import quality
 from pipeline.engine.plan import plan
 from pipeline.engine.run import run
@@ -140,6 +140,18 @@ def show_comparison(names: tuple[str, str], workspace: Path | None, *, as_json: 
     else:
         console.show_comparison(compared)
     return 0
+
+
+def verify(name: str, workspace: Path | None, *, as_json: bool = False) -> int:
+    return published_command.show_verified(name, _folders(workspace), as_json=as_json)
+
+
+def rollback(name: str, workspace: Path | None, tag: str, *, dry_run: bool) -> int:
+    return published_command.rollback(name, _folders(workspace), tag, dry_run=dry_run)
+
+
+def yank(name: str, workspace: Path | None, reason: str, *, dry_run: bool) -> int:
+    return published_command.yank(name, _folders(workspace), reason, dry_run=dry_run)
 
 
 def hub(workspace: Path | None, port: int, faults: str | None = None) -> int:

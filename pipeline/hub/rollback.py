@@ -35,6 +35,11 @@ class Rollback:
     deleted: tuple[File, ...]
 
     @property
+    def kept(self) -> tuple[File, ...]:
+        changed = {file.path for file in (*self.copied, *self.fetched)}
+        return tuple(file for file in self.wanted if file.path not in changed)
+
+    @property
     def nothing_to_do(self) -> bool:
         return not (self.copied or self.fetched or self.deleted)
 

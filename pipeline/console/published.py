@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     Cells = Sequence[Text]
 
 _STYLES = {"same": "green", "not looked at": "dim"}
-_SHOWN = 40
+_SHOWN = 12
 
 
 def show_verified(verified: Verified, console: Console | None = None) -> None:
@@ -52,7 +52,7 @@ def show_rollback(rollback: Rollback, repository: str, console: Console | None =
     print_rows(
         console,
         [
-            _amounts("pointed at, not sent", rollback.copied),
+            _amounts("pointed at, 0 bytes sent", rollback.copied),
             _amounts("small, fetched and sent back", rollback.fetched),
             _amounts("deleted from main", rollback.deleted),
             _amounts("left as they are", rollback.kept),
@@ -60,7 +60,7 @@ def show_rollback(rollback: Rollback, repository: str, console: Console | None =
         right={1, 2},
     )
     print_line(console, Text())
-    named = (("point", rollback.copied), ("send", rollback.fetched), ("delete", rollback.deleted))
+    named = (("delete", rollback.deleted), ("send", rollback.fetched), ("point", rollback.copied))
     rows = [(Text(verb), Text(byte_size(file.size)), Text(one_line(file.path))) for verb, fs in named for file in fs]
     _cut(console, rows, right={1})
 
@@ -85,7 +85,7 @@ def show_withdrawal(withdrawal: Withdrawal, repository: str, console: Console | 
 
 def _sides(verified: Verified) -> Iterator[Cells]:
     rows = [row for row in verified.rows if row.there != "not of the release"]
-    yield Text("lock", "dim"), *_count(rows), Text("what the release is")
+    yield Text("lock", "dim"), *_count(rows), Text("what was published")
     here = [row for row in rows if row.here != "not looked at"]
     place = Text(one_line(verified.model)) if verified.model else Text("not looked at: there is no such folder here")
     looked = [row for row in here if verified.model]

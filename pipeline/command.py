@@ -24,6 +24,7 @@ from pipeline.stages.fit import check_fit
 from pipeline.stages.front_matter import check_front_matter
 from pipeline.stages.happened import check_against, side
 from pipeline.stages.job import Folders, Job, open_job
+from pipeline.stages.room import check_room
 from pipeline.stages.sizes import sizes
 from pipeline.weights.base import weight_files
 
@@ -58,6 +59,7 @@ def release(name: str, workspace: Path | None, *, until: str | None, every: bool
         text.check(job)
         planned = plan(stages.tasks(job, until), job.workspace)
         console.show_plan(planned, every=every, dry_run=False)
+        check_room(planned, job.workspace, window=window, rehearsal=job.release.hub == "local")
         measuring.import_ahead(planned)
         try:
             with progress:

@@ -181,6 +181,9 @@ def test_a_withdrawn_release_warns_keeps_its_files_and_loses_its_tag(small, run)
         p: d for p, d in tree.items() if p != "README.md"
     }
     assert small.tree(commit) == tree
+    code, out, _ = run("verify", "demo")
+    assert code == 5
+    assert "the tag v1 was withdrawn" in out
     code, out, _ = run("yank", "demo", "--reason", "Wrong template")
     assert code == 0
     assert "nothing to do" in out

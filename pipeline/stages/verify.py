@@ -15,6 +15,7 @@ from pipeline.lock import Lock
 from pipeline.manifest import File, Manifest, describe, sha256
 from pipeline.release.find import lock_file
 from pipeline.stages import quantize
+from pipeline.stages.withdraw import is_withdrawn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -129,7 +130,8 @@ def _published(hub: Hub, repository: Repository, lock: Lock) -> tuple[str, tuple
     tagged = hub.tags(repository).get(tag)
     problems = []
     if tagged is None:
-        problems.append(f"the tag {tag} is not on the Hub")
+        withdrawn = is_withdrawn(hub, repository, tag)
+        problems.append(f"the tag {tag} was withdrawn" if withdrawn else f"the tag {tag} is not on the Hub")
     elif tagged != locked:
         problems.append(f"the tag {tag} names commit {tagged[:12]}, and the lock {locked[:12]}")
     commit = tagged or locked

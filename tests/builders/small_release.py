@@ -22,7 +22,7 @@ SHARDS = tuple(f"model-0000{n}-of-00003.safetensors" for n in (1, 2, 3))
 MODEL = {
     "config.json": b'{"model_type": "llama"}\n',
     "tokenizer.json": b"{}\n",
-    **{shard: random.Random(shard).randbytes(20_000) for shard in SHARDS},  # noqa: S311 - not for secrets
+    **{shard: random.Random(shard).randbytes(20_000) for shard in SHARDS},
 }
 PLOT = b"\x89PNG drawn"
 

@@ -23,6 +23,8 @@ from pipeline.stages.withdraw import plan_withdrawal, withdraw
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 
+OURS = "hf_ours"
+
 
 @pytest.fixture
 def small(repository, monkeypatch):
@@ -33,9 +35,9 @@ def small(repository, monkeypatch):
 @pytest.fixture
 def opened(small):
     """A job at a Hub of two accounts, of which `demo` is the one that signs in unless another is given."""
-    with LocalHub(small.root / ".pipeline/hub", tokens={"theirs": "somebody", "ours": "demo"}) as server:
+    with LocalHub(small.root / ".pipeline/hub", tokens={OURS: "demo", "theirs": "somebody"}) as server:
 
-        def opened(token="ours") -> Job:
+        def opened(token: str = OURS) -> Job:
             folders = Folders(small.root, small.root / ".pipeline")
             hub = Patient(HuggingFace(server.endpoint, token))
             return open_job(load_release(small.root, "demo"), folders, hub, keep=False)

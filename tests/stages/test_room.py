@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections import namedtuple
+from typing import NamedTuple
 
 import pytest
 
@@ -16,7 +16,12 @@ from pipeline.stages import download, quantize, upload
 from pipeline.stages.room import check_room
 
 GB = 1_000_000_000
-Usage = namedtuple("Usage", "total used free")
+
+
+class Usage(NamedTuple):
+    total: int
+    used: int
+    free: int
 
 
 @pytest.fixture
@@ -63,7 +68,7 @@ def test_a_window_needs_no_more_than_it_is(workspace, free):
     free(411 * GB)
     check_room(planned(workspace), workspace, window=60 * GB, rehearsal=False)
     free(409 * GB)
-    with pytest.raises(WorkspaceError, match="60.0 GB for the base") as caught:
+    with pytest.raises(WorkspaceError, match=r"60\.0 GB for the base") as caught:
         check_room(planned(workspace), workspace, window=60 * GB, rehearsal=False)
     assert "--disk-window" not in caught.value.hint
 

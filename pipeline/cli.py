@@ -23,7 +23,8 @@ exit codes:
   2    something to correct: a release file, the command line, the base model, the disk
   3    thresholds missed, nothing was published
   4    the Hub refused or gave up; the same command resumes
-  5    the card is not what its inputs render, or what is published is not what the lock says
+  5    the card is not what its inputs render, not the one that was reviewed, or a published release is not
+       what its lock says
   130  interrupted; the same command resumes
 """
 
@@ -79,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
         "  pipeline release demo\n"
         "  pipeline release demo --dry-run         write nothing, send nothing, say what would run\n"
         "  pipeline release demo --until render    everything but publishing\n"
+        "  pipeline release demo --commit          commit and tag in this repository what was published\n"
         "  pipeline release v2.5 --workspace /Volumes/Big --disk-window '60 GB'",
     )
     release.set_defaults(run=_release)
@@ -87,6 +89,16 @@ def _parser() -> argparse.ArgumentParser:
     release.add_argument("--dry-run", action="store_true", help="show the plan and stop")
     release.add_argument("--until", metavar="STAGE", help="stop after seed, download, quantize, validate or render")
     release.add_argument("--all", action="store_true", help="list every task of the plan")
+    release.add_argument(
+        "--commit",
+        action="store_true",
+        help="when it is published, commit and tag what happened in the release repository",
+    )
+    release.add_argument(
+        "--reviewed",
+        metavar="DIGEST",
+        help="publish no other card than this one: what `pipeline card NAME --digest` printed (else exit 5)",
+    )
     release.add_argument(
         "--disk-window",
         metavar="SIZE",
@@ -111,7 +123,9 @@ def _parser() -> argparse.ArgumentParser:
     plan.add_argument(
         "--context", metavar="TOKENS", action="append", default=[], help="show the memory at this length, such as 128k"
     )
-    plan.add_argument("--json", action="store_true", help="sizes, shards, classes, rules and memory for programs")
+    how = plan.add_mutually_exclusive_group()
+    how.add_argument("--json", action="store_true", help="sizes, shards, classes, rules and memory for programs")
+    how.add_argument("--markdown", action="store_true", help="the sizes alone, as tables for a page of GitHub")
 
     status = _command(
         commands,
@@ -129,32 +143,33 @@ def _parser() -> argparse.ArgumentParser:
         commands,
         "card",
         "render the model card from what was measured",
-        "Renders releases/NAME/README.md from the release, its recipe, the lock and the evidence.",
-        "  pipeline card demo            write it\n"
-        "  pipeline card demo --check    exit 5 when the committed card is another\n"
-        "  pipeline card demo --diff     show the difference",
+        "Renders releases/NAME/README.md from the release, its recipe, the lock and the evidence. A diff shows what\n"
+        "changed of its figures, recipe, front matter and words, worst first. AGAINST is what git's HEAD holds, or\n"
+        "`published` (what the Hub holds), a git revision, a README.md, an evidence.json, a folder of them, or\n"
+        "another release.",
+        "  pipeline card demo                       write it\n"
+        "  pipeline card demo --check               exit 5 when the committed card is another\n"
+        "  pipeline card demo --diff                what changed since HEAD\n"
+        "  pipeline card demo --diff published --format github\n"
+        "  pipeline card demo --diff main --open    both cards side by side, in a browser",
     )
     card.set_defaults(run=_card)
     _with_name(card)
     how = card.add_mutually_exclusive_group()
     how.add_argument("--check", action="store_true", help="write nothing; exit 5 when the card differs")
-    how.add_argument("--diff", action="store_true", help="write nothing; show what would change")
-
-    compare = _command(
-        commands,
-        "compare",
-        "show two releases side by side",
-        "Shows what changes from the first release to the second: size, bits per weight by tensor class, and every\n"
-        "measured figure with better, worse or within error, where that error is known. Perplexity is compared\n"
-        "token by token where both workspaces hold the losses of the same tokens. Reads only.",
-        "  pipeline compare v2.8-v2 v2.5\n  pipeline compare v2.8-v2 v2.5 --json | jq '.figures[] | {figure, word}'",
+    how.add_argument("--digest", action="store_true", help="write nothing; print what `release --reviewed` takes")
+    how.add_argument(
+        "--diff", nargs="?", const="", metavar="AGAINST", help="write nothing; show what changed since AGAINST"
     )
-    compare.set_defaults(run=_compare)
-    compare.add_argument("first", metavar="A", help="the release to begin with: the NAME of releases/NAME/release.yaml")
-    compare.add_argument("second", metavar="B", help="the release that is judged against it")
-    _with_workspace(compare)
-    compare.add_argument("--json", action="store_true", help="the same for programs")
+    card.add_argument(
+        "--format", choices=("term", "github", "json"), help="for people (default), for a comment, for programs"
+    )
+    card.add_argument("--page", type=Path, metavar="FILE", help="write both cards side by side as one HTML file")
+    card.add_argument("--open", action="store_true", help="write that page into the workspace and open a browser")
+    _with_workspace(card)
 
+    _add_compare(commands)
+    _add_cards(commands)
     _add_published(commands)
     _add_recipe(commands)
     _add_evidence(commands)
@@ -173,6 +188,38 @@ def _parser() -> argparse.ArgumentParser:
     hub.add_argument("--port", type=int, default=LOCAL_PORT, help="default: %(default)s")
     hub.add_argument("--faults", metavar="FILE", help="let requests go wrong by the rules of this YAML file")
     return parser
+
+
+def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    compare = _command(
+        commands,
+        "compare",
+        "show two releases side by side",
+        "Shows what changes from the first release to the second: size, bits per weight by tensor class, and every\n"
+        "measured figure with better, worse or within error, where that error is known. Perplexity is compared\n"
+        "token by token where both workspaces hold the losses of the same tokens. Reads only.",
+        "  pipeline compare v2.8-v2 v2.5\n  pipeline compare v2.8-v2 v2.5 --json | jq '.figures[] | {figure, word}'",
+    )
+    compare.set_defaults(run=_compare)
+    compare.add_argument("first", metavar="A", help="the release to begin with: the NAME of releases/NAME/release.yaml")
+    compare.add_argument("second", metavar="B", help="the release that is judged against it")
+    _with_workspace(compare)
+    compare.add_argument("--json", action="store_true", help="the same for programs")
+
+
+def _add_cards(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    cards = _command(
+        commands,
+        "cards",
+        "say what a change does to all cards",
+        "Checks every card, and shows what changed since a commit on those that it touches: one comment of Markdown\n"
+        "for a pull request, of at most 65,536 bytes; nothing where no card is touched. Exit 5 when a card differs\n"
+        "from what its inputs render.",
+        "  pipeline cards HEAD^1 > comment.md\n  pipeline cards main --summary summary.md",
+    )
+    cards.set_defaults(run=_cards)
+    cards.add_argument("revision", metavar="REVISION", help="the commit of the release repository to compare with")
+    cards.add_argument("--summary", type=Path, metavar="FILE", help="write the same there, with more room")
 
 
 def _add_init(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -422,11 +469,13 @@ def _with_workspace(parser: argparse.ArgumentParser) -> None:
 
 def _release(options: argparse.Namespace) -> int:
     from pipeline import command
+    from pipeline.stages.publishing import Publishing
 
     window = command.size(options.disk_window) if options.disk_window else None
+    asked = {"until": options.until, "every": options.all, "publishing": Publishing(options.commit, options.reviewed)}
     if options.dry_run:
-        return command.show_plan(options.name, options.workspace, until=options.until, every=options.all)
-    return command.release(options.name, options.workspace, until=options.until, every=options.all, window=window)
+        return command.show_plan(options.name, options.workspace, **asked)
+    return command.release(options.name, options.workspace, **asked, window=window)
 
 
 def _init(options: argparse.Namespace) -> int:
@@ -451,7 +500,12 @@ def _plan(options: argparse.Namespace) -> int:
 
     contexts = [command.tokens(text) for text in options.context]
     return command.show_sizes(
-        options.name, options.workspace, contexts=contexts, every=options.all, as_json=options.json
+        options.name,
+        options.workspace,
+        contexts=contexts,
+        every=options.all,
+        as_json=options.json,
+        as_markdown=options.markdown,
     )
 
 
@@ -463,8 +517,32 @@ def _status(options: argparse.Namespace) -> int:
 
 def _card(options: argparse.Namespace) -> int:
     from pipeline import command
+    from pipeline.errors import UsageError
 
-    return command.card(options.name, check=options.check, diff=options.diff)
+    paged = options.page or options.open
+    if (options.check or options.digest) and (paged or options.format):
+        option = "--check" if options.check else "--digest"
+        raise UsageError(f"{option} shows no diff: leave out --format, --page and --open")
+    if options.format and options.diff is None:
+        raise UsageError("--format says how a diff is shown: add --diff")
+    if options.digest:
+        return command.show_digest(options.name)
+    if options.diff is None and not paged:
+        return command.card(options.name, check=options.check)
+    return command.show_card_diff(
+        options.name,
+        options.workspace,
+        options.diff,
+        form=options.format or "term",
+        page=options.page,
+        browse=options.open,
+    )
+
+
+def _cards(options: argparse.Namespace) -> int:
+    from pipeline import command
+
+    return command.show_touched(options.revision, options.summary)
 
 
 def _compare(options: argparse.Namespace) -> int:

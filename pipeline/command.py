@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline import console, published_command, stages
+from pipeline import card_command, console, published_command, stages
 from pipeline.card import quality
 from pipeline.engine.plan import plan
 from pipeline.engine.run import run
@@ -19,11 +19,12 @@ from pipeline.release.compare import compare
 from pipeline.release.find import check_release, find_root, release_file
 from pipeline.release.load import load_release
 from pipeline.release.written import parse_size, parse_tokens
-from pipeline.stages import measuring, quantize, render, text, upload, validate
+from pipeline.stages import commit, measuring, quantize, render, text, upload, validate
 from pipeline.stages.fit import check_fit
 from pipeline.stages.front_matter import check_front_matter
 from pipeline.stages.happened import check_against, side
 from pipeline.stages.job import Folders, Job, open_job
+from pipeline.stages.publishing import Publishing
 from pipeline.stages.room import check_room
 from pipeline.stages.sizes import sizes
 from pipeline.weights.base import weight_files
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 WORKSPACE = ".pipeline"
+_ANYHOW = Publishing()
 
 
 def size(text: str) -> int:
@@ -50,15 +52,26 @@ def tokens(text: str) -> int:
         raise UsageError(f"--context {error}") from None
 
 
-def release(name: str, workspace: Path | None, *, until: str | None, every: bool, window: int | None) -> int:
+def release(
+    name: str,
+    workspace: Path | None,
+    *,
+    until: str | None,
+    every: bool,
+    window: int | None,
+    publishing: Publishing = _ANYHOW,
+) -> int:
     progress = console.Progress()
-    with _opened(name, workspace, writable=True, told=progress.remark) as job, job.workspace.locked():
+    _check_publishing(name, workspace, publishing, until)
+    with _opened(name, workspace, writable=True, told=progress.remark) as opened, opened.workspace.locked():
+        job = replace(opened, reviewed=publishing.reviewed)
         _check_fit(job)
         _check_front_matter(job)
         _check_against(job, until)
         text.check(job)
         planned = plan(stages.tasks(job, until), job.workspace)
         console.show_plan(planned, every=every, dry_run=False)
+        publishing.check_planned(job, planned)
         check_room(planned, job.workspace, window=window, rehearsal=job.release.hub == "local")
         measuring.import_ahead(planned)
         try:
@@ -71,12 +84,26 @@ def release(name: str, workspace: Path | None, *, until: str | None, every: bool
         console.show_summary(_summary(job, until))
         if job.release.hub == "local":
             console.show_note("`pipeline hub` serves it at that address.")
+        if publishing.recorded:
+            made = commit.record(job.asked, job.folders)
+            console.show_note(f"recorded as {commit.tag(job.asked)}, commit {made[:12]} of the release repository")
     return 0
 
 
-def show_plan(name: str, workspace: Path | None, *, until: str | None = None, every: bool = False) -> int:
-    with _opened(name, workspace, writable=False) as job:
-        console.show_plan(plan(stages.tasks(job, until), job.workspace), every=every)
+def show_plan(
+    name: str,
+    workspace: Path | None,
+    *,
+    until: str | None = None,
+    every: bool = False,
+    publishing: Publishing = _ANYHOW,
+) -> int:
+    _check_publishing(name, workspace, publishing, until)
+    with _opened(name, workspace, writable=False) as opened:
+        job = replace(opened, reviewed=publishing.reviewed)
+        planned = plan(stages.tasks(job, until), job.workspace)
+        console.show_plan(planned, every=every)
+        publishing.check_planned(job, planned)
         _check_fit(job)
         _check_front_matter(job)
         _check_against(job, until)
@@ -90,13 +117,22 @@ def show_status(name: str, workspace: Path | None, *, every: bool = False) -> in
 
 
 def show_sizes(
-    name: str, workspace: Path | None, *, contexts: Sequence[int] = (), every: bool = False, as_json: bool = False
+    name: str,
+    workspace: Path | None,
+    *,
+    contexts: Sequence[int] = (),
+    every: bool = False,
+    as_json: bool = False,
+    as_markdown: bool = False,
 ) -> int:
     """The whole plan: tasks, and how large the result will be. Exit code 2 comes after it when that does not fit."""
     with _opened(name, workspace, writable=False) as job:
         made = sizes(job, contexts)
         if as_json:
-            console.show_json(made.to_json())
+            target = job.release.target
+            console.show_json({**made.to_json(), "target": {"repo": target.repo, "tag": target.tag}})
+        elif as_markdown:
+            console.show_sizes_page(made)
         else:
             console.show_plan(plan(stages.tasks(job), job.workspace), every=every)
             console.show_sizes(made)
@@ -106,7 +142,7 @@ def show_sizes(
     return 0
 
 
-def card(name: str, *, check: bool, diff: bool) -> int:
+def card(name: str, *, check: bool) -> int:
     from pipeline.card import assets
     from pipeline.card.diff import differs
 
@@ -115,14 +151,12 @@ def card(name: str, *, check: bool, diff: bool) -> int:
     rendered, drawn = render.card_and_plots(load_release(folders.root, name), folders)
     difference = differs(path.read_text() if path.exists() else "", rendered)
     shown = path.relative_to(folders.root)
-    if diff:
-        console.show_text(difference or f"{shown} is what its inputs render")
-    elif check and difference:
+    if check and difference:
         raise CardDiffers(
             f"{shown} is not what its inputs render",
             hint=f"See `pipeline card {name} --diff`; write it by leaving out --check.",
         )
-    elif check:
+    if check:
         for plot, why in assets.wrong(path.parent, drawn).items():
             raise CardDiffers(f"{shown.parent}/{plot} {why}", hint=f"`pipeline card {name}` puts it right.")
     else:
@@ -131,6 +165,26 @@ def card(name: str, *, check: bool, diff: bool) -> int:
         for plot in assets.write(path.parent, drawn):
             console.show_note(f"{shown.parent / plot} is {'written' if (path.parent / plot).exists() else 'removed'}")
     return 0
+
+
+def show_touched(revision: str, summary: Path | None) -> int:
+    return card_command.show_touched(_folders(None), revision, lambda name: card(name, check=True), summary)
+
+
+def show_digest(name: str) -> int:
+    return card_command.show_digest(name, _folders(None))
+
+
+def show_card_diff(
+    name: str,
+    workspace: Path | None,
+    against: str | None,
+    *,
+    form: card_command.Format,
+    page: Path | None,
+    browse: bool,
+) -> int:
+    return card_command.show_diff(name, _folders(workspace), against, form=form, page=page, browse=browse)
 
 
 def show_comparison(names: tuple[str, str], workspace: Path | None, *, as_json: bool = False) -> int:
@@ -189,6 +243,11 @@ def _opened(
 def _folders(workspace: Path | None) -> Folders:
     root = find_root(Path.cwd())
     return Folders(root, Path(workspace).resolve() if workspace else root / WORKSPACE)
+
+
+def _check_publishing(name: str, workspace: Path | None, publishing: Publishing, until: str | None) -> None:
+    folders = _folders(workspace)
+    publishing.check(load_release(folders.root, name), folders, until)
 
 
 def _check_fit(job: Job) -> None:

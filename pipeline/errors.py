@@ -98,7 +98,7 @@ class CardInvalid(PipelineError):
 
 
 class CardDiffers(PipelineError):
-    """The committed card is not what its inputs render."""
+    """The committed card is not what its inputs render, or not the one that was reviewed."""
 
     exit_code = 5
 

@@ -97,11 +97,23 @@ class LockedWaiver:
 
 
 @dataclass(frozen=True)
+class LockedInputs:
+    """What a person wrote, in the release repository: the last commit that touched it, None where there is none yet.
+
+    dirty: it was not all committed when the card was rendered.
+    """
+
+    commit: str | None
+    dirty: bool
+
+
+@dataclass(frozen=True)
 class Lock:
     """model: every file of the result; bytes: of its tensors, scales and biases included; tools: name to version.
 
     pipeline_tag: its task, as the Hub names that.
     made: the day (UTC) on which the last weights were written, such as 2026-01-31; "" where that is not known.
+    inputs: None outside of git.
     """
 
     base: LockedBase
@@ -118,10 +130,11 @@ class Lock:
     made: str = ""
     waived: tuple[LockedWaiver, ...] = ()
     memory: tuple[ContextMemory, ...] = ()
+    inputs: LockedInputs | None = None
 
     def to_json(self) -> str:
         fields = asdict(self)
-        for key in ("made", "waived", "memory"):  # a lock without them is as one that is older than they are
+        for key in ("made", "waived", "memory", "inputs"):  # a lock without them is as one that is older than they are
             if not fields[key]:
                 del fields[key]
         if self.pipeline_tag == _TASK:
@@ -160,6 +173,7 @@ class Lock:
                 made=str(row.get("made", "")),
                 waived=each(LockedWaiver, row, "waived"),
                 memory=each(ContextMemory, row, "memory"),
+                inputs=built(LockedInputs, row["inputs"], "`inputs`") if "inputs" in row else None,
             )
         except (KeyError, TypeError, ValueError) as error:
             why = f"a file of `model` has no `{error.args[0]}`" if isinstance(error, KeyError) else str(error)

@@ -1,4 +1,4 @@
-"""By what and on what something was made: versions, the machine, the commit; nothing that names a person or a host."""
+"""By what and on what something was made: versions and the machine; nothing that names a person or a host."""
 
 from __future__ import annotations
 
@@ -29,18 +29,6 @@ def machine() -> dict[str, Json]:
         "os": _system(),
         "architecture": platform.machine(),
     }
-
-
-def repository_commit(root: Path) -> tuple[str | None, bool]:
-    """The commit that the tree at `root` stands on, and whether files differ from it; (None, False) outside git."""
-    from git import InvalidGitRepositoryError, Repo
-
-    try:
-        with Repo(root, search_parent_directories=True) as repository:
-            commit = repository.head.commit.hexsha if repository.head.is_valid() else None
-            return commit, repository.is_dirty(untracked_files=True)
-    except InvalidGitRepositoryError:
-        return None, False
 
 
 def _chip() -> str:

@@ -13,8 +13,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # The client reads these when it is imported: before any test module does.
 os.environ["HF_HUB_DISABLE_XET"] = "1"
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+IN_CI = bool(os.environ.get("CI"))
 # What the person who runs the tests has set must not change what they see.
 for variable in (
+    *(name for name in os.environ if name.startswith("GIT_")),
     "HF_TOKEN",
     "HUGGING_FACE_HUB_TOKEN",
     "HF_ENDPOINT",
@@ -24,6 +26,9 @@ for variable in (
     "FORCE_COLOR",
 ):
     os.environ.pop(variable, None)
+
+os.environ["GIT_CONFIG_GLOBAL"] = os.devnull
+os.environ["GIT_CONFIG_NOSYSTEM"] = "1"
 
 import pytest  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
@@ -71,6 +76,20 @@ def tiny_kimi_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def browser():
+    """A headless Chromium, for pages that are looked at; every CI has one."""
+    import chromium
+
+    program = chromium.found()
+    if program is None and IN_CI:
+        pytest.fail("CI has to have Chromium: the page of a diff is looked at in it")
+    if program is None:
+        pytest.skip("there is no Chromium or Chrome on this machine")
+    with chromium.browser(program) as driven:
+        yield driven
+
+
 @dataclass(frozen=True)
 class ReleaseRepository:
     """A copy of this repository's releases, to run the command line in."""
@@ -94,6 +113,16 @@ class ReleaseRepository:
         text = path.read_text()
         assert before in text
         path.write_text(text.replace(before, after))
+
+    def git(self, *arguments: str) -> str:
+        """What git says; its commits are by nobody and at no time, so that the same files have the same commit."""
+        who = {f"GIT_{role}_{what}": "nobody" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+        when = {f"GIT_{role}_DATE": "2026-01-01T00:00:00Z" for role in ("AUTHOR", "COMMITTER")}
+        command, environment = ["git", *arguments], os.environ | who | when
+        said = subprocess.run(
+            command, cwd=self.root, env=environment, stdout=subprocess.PIPE, text=True, check=True
+        ).stdout
+        return said.strip()
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -134,4 +163,9 @@ def _copy(root: Path) -> ReleaseRepository:
             target = root / source.relative_to(ROOT)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, target)
-    return ReleaseRepository(root)
+    repository = ReleaseRepository(root)
+    (root / ".gitignore").write_text("/.pipeline/\n")
+    repository.git("init", "--quiet", "--initial-branch", "main")
+    repository.git("add", ".")
+    repository.git("commit", "--quiet", "--message", "What was asked")
+    return repository

@@ -12,6 +12,7 @@ from pipeline.lock import (
     ContextMemory,
     Lock,
     LockedBase,
+    LockedInputs,
     LockedRecipe,
     LockedRule,
     LockedTarget,
@@ -62,6 +63,13 @@ def test_what_the_base_is_made_to_say_in_a_lock_is_held_to_the_rules():
 
 def test_a_lock_without_memory_is_that_of_an_older_pipeline():
     assert "memory" not in json.loads(LOCK.to_json()), "else every release that is published would be rendered again"
+
+
+def test_where_the_inputs_come_from_is_kept_where_it_is_known():
+    for inputs in (LockedInputs("a" * 40, dirty=True), LockedInputs(None, dirty=True)):
+        committed = replace(LOCK, inputs=inputs)
+        assert Lock.from_json(committed.to_json()) == committed
+    assert "inputs" not in json.loads(LOCK.to_json())
 
 
 def test_a_waiver_is_kept_and_a_lock_without_any_is_what_it_always_was():

@@ -5,14 +5,8 @@ import json
 import platform
 import subprocess
 import sys
-from typing import TYPE_CHECKING
-
-from git import Repo
 
 from pipeline import provenance
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def test_tools_are_the_installed_versions_and_load_nothing() -> None:
@@ -38,16 +32,3 @@ def test_the_machine_is_described_but_not_named() -> None:
     written = json.dumps(machine)
     assert platform.node() not in written
     assert f'"{getpass.getuser()}"' not in written
-
-
-def test_the_commit_and_whether_files_differ_from_it(tmp_path: Path) -> None:
-    assert provenance.repository_commit(tmp_path) == (None, False)
-    with Repo.init(tmp_path) as repository:
-        assert provenance.repository_commit(tmp_path) == (None, False)
-        (tmp_path / "file").write_text("one")
-        repository.index.add(["file"])
-        commit = repository.index.commit("first").hexsha
-    assert provenance.repository_commit(tmp_path) == (commit, False)
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "folder" / "new").write_text("two")
-    assert provenance.repository_commit(tmp_path / "folder") == (commit, True)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pipeline.metadata.base_card import BaseCard
 
 _FILES = ("LICENSE", "LICENSE.md", "LICENSE.txt")
+_ALIKE = re.compile(r"licen[cs]e([._-].*)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,9 @@ def _hint(inputs: Inputs) -> str:
 
 
 def _license_file(files: Collection[str]) -> str:
-    return next((name for name in _FILES if name in files), "")
+    """The usual one, or else the first that is called alike, such as `LICENSE-MODEL`."""
+    alike = sorted(name for name in files if _ALIKE.fullmatch(name) and is_file(name))
+    return next((name for name in (*_FILES, *alike) if name in files), "")
 
 
 def _link(inputs: Inputs, link: str, files: Collection[str]) -> str:

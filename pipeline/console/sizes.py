@@ -48,7 +48,7 @@ def show_sizes(sizes: Sizes, console: Console | None = None) -> None:
 def _result(sizes: Sizes) -> Iterator[Row]:
     yield _heading("result", f"{len(sizes.shards)} shards" if len(sizes.shards) > 1 else "one shard")
     yield _named("parameters", grouped(sizes.parameters))
-    yield _named("size", f"{grouped(sizes.nbytes)} bytes = {_size(sizes.nbytes)}")
+    yield _named("size", f"{grouped(sizes.nbytes)} bytes = {gigabytes(sizes.nbytes)}")
     yield _named("bits per weight", f"{sizes.bits_per_weight:.3f}, scales and biases included")
     yield _named("largest shard", byte_size(max((size for _, size in sizes.shards), default=0)))
     if sizes.whole:
@@ -95,12 +95,12 @@ def _memory(sizes: Sizes) -> Iterator[Row]:
     yield _heading("memory", "to run it: weights and cache, without what a computation holds for a moment")
     yield _head("context", "cache", "together", "fits")
     for row in sizes.memory:
-        together = _size(row.nbytes) if row.nbytes is not None else f"over {_size(row.weights)}"
+        together = gigabytes(row.nbytes) if row.nbytes is not None else f"over {gigabytes(row.weights)}"
         cache = "not known" if row.cache is None else byte_size(row.cache)
-        yield Text(grouped(row.context)), Text(cache), Text(together), _fits(row, sizes)
+        yield Text(grouped(row.context)), Text(cache), Text(together), fitting(row, sizes)
 
 
-def _fits(row: Memory, sizes: Sizes) -> Text:
+def fitting(row: Memory, sizes: Sizes) -> Text:
     """On the machine that `fit` names, beside what it leaves to others; else on which Mac."""
     if row.nbytes is None:
         return Text("not known", style="dim")
@@ -119,12 +119,12 @@ def _fits(row: Memory, sizes: Sizes) -> Text:
 def _disk(sizes: Sizes) -> Iterator[Row]:
     disk = sizes.disk
     yield _heading("disk", "to make it")
-    yield Text("base and result"), Text(_size(disk.base + disk.result)), Text("")
+    yield Text("base and result"), Text(gigabytes(disk.base + disk.result)), Text("")
     least = (
         f"up to the quantizing, which makes no shard from more than {byte_size(disk.window)} of base files; measuring "
         "the base needs all of it"
     )
-    yield Text("with --disk-window"), Text(_size(disk.window + disk.result)), Text(least, style="dim")
+    yield Text("with --disk-window"), Text(gigabytes(disk.window + disk.result)), Text(least, style="dim")
 
 
 def _heading(name: str, remark: str) -> Row:
@@ -139,6 +139,6 @@ def _named(name: str, value: str) -> Row:
     return Text(name, style="dim"), Text(value)
 
 
-def _size(count: int) -> str:
+def gigabytes(count: int) -> str:
     """With two decimals from a gigabyte upwards, since sizes are compared with budgets."""
     return f"{count / 1e9:,.2f} GB" if count >= 10**9 else byte_size(count)

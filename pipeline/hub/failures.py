@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 import httpx2
-from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
+from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError, OIDCError
 from huggingface_hub.utils import parse_ratelimit_headers
 
 from pipeline.errors import BlobsGone, HubError, HubRefused, Overtaken, PipelineError
@@ -29,6 +29,11 @@ _HINTS = {
     404: "Check the repository's name, and that your token may see it.",
     413: _NO_ROOM,
 }
+_KEYLESS = (
+    "HF_OIDC_RESOURCE asks for a token of a Trusted Publisher: the job needs `permissions: id-token: write`, and the "
+    "settings of that repository must name this workflow. docs/github.md tells how."
+)
+_EXCHANGE = "/oauth/token"
 # Timeouts, rate limits and the server's own troubles pass; every other status says the same again.
 _PASSING = {408, 425, 429}
 _EXPIRED = {400, 401, 403}
@@ -48,8 +53,8 @@ def translated(action: str) -> Iterator[None]:
         yield
     except PipelineError:
         raise
-    except LocalTokenNotFoundError as error:
-        raise HubRefused(f"cannot {action}: there is no token", hint=_HINTS[401]) from error
+    except (LocalTokenNotFoundError, OIDCError) as error:
+        raise _no_token(action, error) from error
     except (OSError, ValueError, RuntimeError, KeyError, httpx2.HTTPError) as error:
         raise _failure(action, error) from error
 
@@ -79,6 +84,12 @@ def _failure(action: str, error: BaseException) -> PipelineError:
     return HubError(f"cannot {action}: {one_line(inner)}", hint=_AGAIN)
 
 
+def _no_token(action: str, error: LocalTokenNotFoundError | OIDCError) -> HubRefused:
+    if isinstance(error, OIDCError):
+        return HubRefused(f"cannot {action}: {one_line(error)}", hint=_KEYLESS)
+    return HubRefused(f"cannot {action}: there is no token", hint=_HINTS[401])
+
+
 def _by_status(action: str, error: HfHubHTTPError | httpx2.HTTPStatusError) -> HubError:
     status = error.response.status_code
     whole = str(getattr(error, "server_message", None) or "")
@@ -88,6 +99,8 @@ def _by_status(action: str, error: HfHubHTTPError | httpx2.HTTPStatusError) -> H
         asked = _asked_wait(error.response.headers)
         hint = f"The Hub asks to wait {asked:.0f} s. {_AGAIN}" if asked else _AGAIN
         return HubError(message, hint=hint, retry_after=asked)
+    if error.response.url.path == _EXCHANGE:
+        return HubRefused(message, hint=_KEYLESS)
     if status in _EXPIRED and _was_signed(error.response):
         return HubError(f"cannot {action}: the Hub's storage answered {status}, the address has expired", hint=_AGAIN)
     if status == httpx2.codes.PRECONDITION_FAILED:

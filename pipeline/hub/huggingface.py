@@ -18,7 +18,7 @@ from huggingface_hub import (
 )
 from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 from huggingface_hub.hf_api import RepoFile
-from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
+from huggingface_hub.utils import build_hf_headers, get_session, get_token, hf_raise_for_status
 
 from pipeline.errors import HubError, HubRefused
 from pipeline.hub import client
@@ -41,7 +41,8 @@ client.install()
 class HuggingFace:
     """`pipeline.hub.protocol.Hub` by `huggingface_hub`; one attempt a call, retries are `pipeline.hub.retry`'s.
 
-    token: None takes the client's own (HF_TOKEN, or the file that `hf auth login` writes).
+    token: None takes the client's own: where HF_OIDC_RESOURCE is set, one of a Trusted Publisher that it asks for anew
+    before it expires; else HF_TOKEN, or the file that `hf auth login` writes.
     shown: the address that people are told instead of the endpoint.
     """
 
@@ -53,6 +54,10 @@ class HuggingFace:
 
     def whoami(self) -> str:
         with translated("ask whose token this is"):
+            trusted = os.environ.get("HF_OIDC_RESOURCE")
+            if trusted and self._token is None:
+                get_token()  # such a token belongs to no account
+                return f"the Trusted Publisher of {trusted}"
             return str(self._api.whoami()["name"])
 
     def check_writable(self, repository: Repository) -> None:

@@ -43,7 +43,7 @@ class Patient:
     attempts, seconds: when either is used up, or would be after the next wait, the last failure is raised. Transfers
     have more seconds, by their size.
     longest_wait: seconds between two attempts at most, unless the Hub asks for more.
-    call_seconds: how long one attempt may last, transfers aside.
+    call_seconds: how long one attempt may last, and how long a transfer that has told of its progress may be silent.
     told: hears of every failure that is asked again, and how long it waits.
     """
 
@@ -112,8 +112,14 @@ class Patient:
         counted = _Once(advance)
         attempt = counted.attempt(lambda tell: self._hub.preupload(repository, upload, tell))
         action, longest = f"upload {upload.file.path} to {repository}", _transfer(upload.file.size)
+
+        def send() -> None:
+            within(
+                self._call_seconds + longest, action, attempt, silence=self._call_seconds, heard=lambda: counted.told
+            )
+
         try:
-            self._again(lambda: within(self._call_seconds + longest, action, attempt), longest, counted.sleep)
+            self._again(send, longest, counted.sleep)
         finally:
             counted.end()
 
@@ -210,23 +216,26 @@ def _no_sleep(_seconds: float) -> None:
 class _Once:
     """Counts bytes across attempts: what is sent or read a second time is no progress.
 
-    An attempt that was given up ends when it next tells of a byte.
+    An attempt that was given up ends when it next tells of a byte. `told` is when the present one last did.
     """
 
     def __init__(self, advance: Callable[[int], None]) -> None:
         self._advance = advance
+        self.told: float | None = None
         self._furthest = 0
         self._current = 0
 
     def attempt(self, call: Callable[[Callable[[int], None]], None]) -> Callable[[], None]:
         def run() -> None:
             self._current += 1
+            self.told = None
             mine, so_far = self._current, 0
 
             def tell(amount: int) -> None:
                 nonlocal so_far
                 if mine != self._current:
                     raise HubError("this attempt was given up")
+                self.told = time.monotonic()
                 so_far += amount
                 self._advance(max(0, so_far - self._furthest))
                 self._furthest = max(self._furthest, so_far)

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from pipeline.manifest import Json
 
 REQUIRED = ("base_model", "base_model_relation", "library_name", "pipeline_tag", "license")
-# Documented in prose, beside the specification that the list is made from; `quantized_by` is a custom of many cards.
-_ALSO_KNOWN = frozenset({"base_model_relation", "new_version", "pipeline_tag", "thumbnail", "widget", "quantized_by"})
+# Documented in prose, beside the specification that the list is made from.
+_IN_PROSE = {"base_model_relation", "new_version", "pipeline_tag", "thumbnail", "widget", "inference"}
+_ALSO_KNOWN = frozenset({*_IN_PROSE, "language_bcp47", "co2_eq_emissions", "quantized_by"})
 _LONGEST = 4096
 _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 

@@ -85,9 +85,10 @@ class Planned:
 
 @dataclass(frozen=True)
 class Job(Planned):
-    """A release that can be carried out."""
+    """A release that can be carried out; reviewed: digest of the only card that may be published, None for any."""
 
     hub: Hub
+    reviewed: str | None = None
 
     @property
     def published_commit(self) -> str | None:

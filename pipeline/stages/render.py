@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
@@ -10,10 +11,12 @@ from typing import TYPE_CHECKING, cast
 from pipeline.card import assets
 from pipeline.card.plots import plots
 from pipeline.engine.task import Lane, Task
+from pipeline.errors import CardDiffers
 from pipeline.lock import Lock
 from pipeline.manifest import File, Manifest, sha256, write_atomically
 from pipeline.stages import measuring, quantize, validate
 from pipeline.stages.card_inputs import imported_figures, inputs_of, planned_lock
+from pipeline.stages.commit import locked_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +31,9 @@ if TYPE_CHECKING:
 LANE = Lane("render", "writes the lock, the evidence and the model card, which reviewers read as a diff", unit="files")
 TASK = "render/card"
 CARD = "card/README.md"
-_FILES = {"README.md": CARD, "evidence.json": "card/evidence.json", "release.lock.json": "card/release.lock.json"}
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+FILES = {"README.md": CARD, "evidence.json": "card/evidence.json", "release.lock.json": "card/release.lock.json"}
+"""What is rendered, by the names under which it is committed and published."""
 
 
 def tasks(job: Job) -> list[Task]:
@@ -57,9 +62,23 @@ def in_workspace(plot: str) -> str:
     return f"card/{plot}"
 
 
+def digest(card: str) -> str:
+    """What names a card to those who reviewed it, such as `sha256:5f…`; of its bytes in a repository."""
+    return f"sha256:{hashlib.sha256(card.encode()).hexdigest()}"
+
+
+def check_reviewed(job: Job, card: str) -> None:
+    """`CardDiffers` when only another card may be published."""
+    if job.reviewed and digest(card) != job.reviewed:
+        raise CardDiffers(
+            f"the card is {digest(card)}, and the one that was reviewed is {job.reviewed}",
+            hint=f"Nothing was published. See `pipeline card {job.name} --diff`, and review what it is now.",
+        )
+
+
 def write_commit(job: Job, commit: str) -> None:
     """Complete the lock in the release's folder with the commit that was published."""
-    lock = Lock.from_json(job.workspace.path(_FILES["release.lock.json"]).read_text())
+    lock = Lock.from_json(job.workspace.path(FILES["release.lock.json"]).read_text())
     locked = replace(lock, target=replace(lock.target, commit=commit))
     write_atomically(job.folders.release(job.name) / "release.lock.json", locked.to_json())
 
@@ -78,7 +97,7 @@ def _card(job: Job) -> Task:
         texts["README.md"], drawn = card_and_plots(job.asked, job.folders)
         write_atomically(folder / "README.md", texts["README.md"])
         for name, text in texts.items():
-            write_atomically(step.path(_FILES[name]), text)
+            write_atomically(step.path(FILES[name]), text)
             step.advance(1)
         # Drawn anew, since nothing else tells that a picture which was there shows what it says. Which plots there are
         # depends on what was measured, so they are values and not outputs, which a plan has to name.
@@ -88,14 +107,7 @@ def _card(job: Job) -> Task:
         return {"plots": {plot.path: sha256(folder / plot.path) for plot in drawn}}
 
     def check(record: Record) -> str | None:
-        for name, output in _FILES.items():
-            path, file = folder / name, f"releases/{job.name}/{name}"
-            if not path.exists() or _before_commit(file, path.read_text()) != job.workspace.path(output).read_text():
-                return f"{file} is missing or was changed"
-        card, drawn = card_and_plots(job.asked, job.folders)
-        if card != (folder / "README.md").read_text():
-            return "a template, a sibling or notes.md changed"
-        return _plots_reason(job, record, drawn)
+        return _altered(job) or _rendered_otherwise(job, record)
 
     needs = (*quantize.names(job), *measuring.measures(job), validate.JUDGE)
     settings: dict[str, Json] = {
@@ -105,7 +117,35 @@ def _card(job: Job) -> Task:
     }
     if imported.measurements:
         settings["imported"] = hashlib.sha256(imported.to_json().encode()).hexdigest()
-    return Task(TASK, LANE, run, needs, settings, tuple(_FILES.values()), len(_FILES), check)
+    return Task(TASK, LANE, run, needs, settings, tuple(FILES.values()), len(FILES), check)
+
+
+def _is_committed_now(job: Job) -> bool:
+    """Whether a card that nobody has seen yet says of its inputs that they are not, and could say another thing."""
+    lock = Lock.from_json(job.workspace.path(FILES["release.lock.json"]).read_text())
+    if job.published_commit or not lock.inputs or not lock.inputs.dirty:
+        return False
+    inputs = locked_inputs(job.asked, job.folders)
+    return inputs is not None and not inputs.dirty
+
+
+def _altered(job: Job) -> str | None:
+    """Why the files in the release's folder are not those that were rendered."""
+    for name, output in FILES.items():
+        path, file = job.folders.release(job.name) / name, f"releases/{job.name}/{name}"
+        if not path.exists() or _before_commit(file, path.read_text()) != job.workspace.path(output).read_text():
+            return f"{file} is missing or was changed"
+    return None
+
+
+def _rendered_otherwise(job: Job, record: Record) -> str | None:
+    """Why the same inputs would give another card or other plots by now."""
+    if _is_committed_now(job):
+        return "its inputs are committed now"
+    card, drawn = card_and_plots(job.asked, job.folders)
+    if card != (job.folders.release(job.name) / "README.md").read_text():
+        return "a template, a sibling or notes.md changed"
+    return _plots_reason(job, record, drawn)
 
 
 def _plots_reason(job: Job, record: Record, drawn: tuple[Plot, ...]) -> str | None:
@@ -138,4 +178,5 @@ def _lock(job: Job, step: Step) -> Lock:
         model=Manifest(tuple(File(quantize.in_model(o.path), o.size, o.sha256) for o in outputs)),
         made=datetime.fromtimestamp(max(o.mtime for o in outputs) / 1e9, UTC).date().isoformat(),
         waived=validate.waived(step.record(validate.JUDGE)),
+        inputs=locked_inputs(job.asked, job.folders),
     )

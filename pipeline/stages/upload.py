@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from pipeline.engine.task import Lane, Task
-from pipeline.errors import HubRefused
+from pipeline.errors import BaseModelError, HubRefused
 from pipeline.hub.doubt import difference
 from pipeline.hub.protocol import Repository, Upload
 from pipeline.hub.publish import publish
 from pipeline.manifest import File, Manifest, describe
 from pipeline.stages import quantize, render, seed, validate
 from pipeline.stages.preflight import check_rights, check_tag
+from pipeline.weights.side_files import side_files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,8 +29,18 @@ COMMIT = "upload/commit"
 
 
 def tasks(job: Job) -> list[Task]:
+    _check_names(job)
     shards = [_shard(job, shard.name, shard.size) for shard in job.layout.shards]
     return [_repository(job), _head(job), *shards, _commit(job, tuple(task.name for task in shards))]
+
+
+def _check_names(job: Job) -> None:
+    """`BaseModelError` where a file of the base would have to stand in the place of one that is rendered."""
+    if taken := sorted(file.path for file in side_files(job.base.files) if file.path in render.FILES):
+        raise BaseModelError(
+            f"{job.base.repo} holds {' and '.join(taken)}, and a release publishes what it measured under that name",
+            hint="Start from the model that it was made from, or from a copy without such a file.",
+        )
 
 
 def _target(job: Job) -> Repository:
@@ -93,7 +104,8 @@ def _commit(job: Job, blobs: tuple[str, ...]) -> Task:
 
         uploads = _uploads(job, step)
         wanted = Manifest(tuple(upload.file for upload in uploads))
-        card = step.path(render.CARD).read_text()
+        card = step.path(render.CARD).read_text(encoding="utf-8")
+        render.check_reviewed(job, card)
         check_card(job.name, card, {file.path for file in wanted})
         job.hub.validate_card(card)
         commit = _publish(job, uploads, wanted, step)
@@ -124,8 +136,9 @@ def _uploads(job: Job, step: Step) -> list[Upload]:
     digests = {output.path: output.sha256 for task in quantize.names(job) for output in step.record(task).outputs}
     paths = {quantize.in_model(path): path for path in digests}
     rendered = step.record(render.TASK)
-    digests[render.CARD] = rendered.sha256(render.CARD)
-    paths["README.md"] = render.CARD
+    for name, path in render.FILES.items():
+        digests[path] = rendered.sha256(path)
+        paths[name] = path
     for path, digest in render.plots_made(rendered).items():
         paths[path] = render.in_workspace(path)
         digests[paths[path]] = digest

@@ -14,7 +14,7 @@ from pipeline.hub.protocol import Repository
 from pipeline.lock import Lock
 from pipeline.manifest import File, Manifest, describe, sha256
 from pipeline.release.find import lock_file
-from pipeline.stages import quantize
+from pipeline.stages import quantize, render
 from pipeline.stages.withdraw import is_withdrawn
 
 if TYPE_CHECKING:
@@ -27,9 +27,7 @@ if TYPE_CHECKING:
 
 State: TypeAlias = Literal["same", "missing", "other size", "other content", "not of the release", "not looked at"]
 
-_LOCK = "release.lock.json"
-# Releases of before these were published do not have them on the Hub.
-_LATER = ("evidence.json", _LOCK)
+_CARD, _LOCK = "README.md", "release.lock.json"
 
 
 @dataclass(frozen=True)
@@ -189,7 +187,9 @@ def _state(wanted: File, found: File | None) -> State:
 def _beside(folder: Path, lock: Lock, there: Manifest) -> list[File]:
     """What the release's folder holds of what is published beside the model."""
     plots = sorted((folder / "assets").glob("*.png"))
-    names = ["README.md", *(f"assets/{plot.name}" for plot in plots), *(name for name in _LATER if name in there)]
+    # Releases of earlier versions of this program have nothing but the card on the Hub.
+    rendered = [name for name in render.FILES if name == _CARD or name in there]
+    names = [*rendered, *(f"assets/{plot.name}" for plot in plots)]
     unpublished = replace(lock, target=replace(lock.target, commit=None)).to_json().encode()
     return [
         _of_bytes(name, unpublished if name == _LOCK else (folder / name).read_bytes())

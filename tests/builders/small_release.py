@@ -68,19 +68,21 @@ class SmallRelease:
 
     def release(self, tag: str = "v1", card: str = CARD, model: dict[str, bytes] = MODEL) -> str:
         """Write everything that a release leaves, publish it, and answer its commit."""
-        written = {"README.md": card.encode(), "assets/plot.png": PLOT}
+        written = {"README.md": card.encode(), "assets/plot.png": PLOT, "evidence.json": b"{}\n"}
         for folder, files in ((self.model, model), (self.folder, written)):
             for name, content in files.items():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 (folder / name).write_bytes(content)
         uploads = [Upload(self.model / name, describe(self.model / name, name)) for name in model]
-        uploads += [Upload(self.folder / name, describe(self.folder / name, name)) for name in written]
+        files = tuple(replace(each.file, git_sha1="") for each in uploads)
+        self.write_lock(files, tag, None)
+        names = (*written, "release.lock.json")
+        uploads += [Upload(self.folder / name, describe(self.folder / name, name)) for name in names]
         with self.hub() as hub:
             hub.create(TARGET)
             hub.make_public(TARGET)
             commit = publish(hub, TARGET, uploads, message=f"Demo ({tag})")
             hub.tag(TARGET, tag, commit)
-        files = tuple(replace(each.file, git_sha1="") for each in uploads if each.file.path in model)
         self.write_lock(files, tag, commit)
         return commit
 

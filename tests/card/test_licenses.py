@@ -38,7 +38,9 @@ def test_it_is_that_of_the_base_unless_the_release_says_another(demo):
     ("link", "files", "expected"),
     [
         ("", ("LICENSE.md",), "LICENSE.md"),
-        ("", ("NOTICE",), ""),
+        ("", ("LICENSE-MODEL", "LICENSE-CODE", "LICENSE.txt"), "LICENSE.txt"),
+        ("", ("LICENCE-MODEL", "licenses.py"), "LICENCE-MODEL"),
+        ("", ("NOTICE", "LICENSE (old)"), ""),
         ("LICENSE", ("LICENSE",), "LICENSE"),
         ("LICENSE", (), f"{WEB}/moonshotai/Kimi-K2.5/blob/{'c' * 40}/LICENSE"),
         (f"{WEB}/moonshotai/Kimi-K2.5/blob/main/LICENSE", ("LICENSE",), "LICENSE"),

@@ -9,6 +9,7 @@ import pytest
 from pipeline.card import templates
 from pipeline.card.render import render
 from pipeline.errors import PipelineError
+from pipeline.lock import LockedInputs
 
 
 @pytest.fixture
@@ -65,3 +66,19 @@ def test_no_template_holds_a_measured_number(demo):
         text = re.sub(r"{[{%#].*?[}%#]}", "", path.read_text(), flags=re.DOTALL)
         text = text.replace("SHA-256", "").replace("http://127.0.0.1:8080/v1", "")
         assert not re.search(r"\d", text), path
+
+
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        (LockedInputs("ab12" * 10, dirty=False), "the release repository at commit `ab12ab12ab12`."),
+        (LockedInputs("ab12" * 10, dirty=True), "at commit `ab12ab12ab12`, with changes that were not committed."),
+        (LockedInputs(None, dirty=True), "not committed to the release repository when this card was rendered."),
+    ],
+)
+def test_a_card_names_the_commit_of_what_it_is_made_from(demo, inputs, said):
+    assert f"- **Inputs:** {said}"[-60:] in demo.with_lock(inputs=inputs).card()
+
+
+def test_a_card_made_outside_of_git_names_no_commit(demo):
+    assert "**Inputs:**" not in demo.card()

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from pipeline.console import show_sizes
+from pipeline.console import show_sizes, show_sizes_page
 from pipeline.release.macs import GIB
 from pipeline.stages.sizes import Disk, Memory, RuleCount, Sizes
 from pipeline.weights.layout import TensorClass
@@ -75,3 +75,21 @@ def test_names_of_others_steer_no_terminal(sizes, pipe):
     hostile = TensorClass("norm\x1b[2J", "float32", 1, 4)
     show_sizes(dataclasses.replace(sizes, classes=(hostile,), note="a\x1b[2Jb", whole=("x\x1b[2J",)), console)
     assert "\x1b" not in console.file.getvalue()
+
+
+def test_on_a_page_of_github(sizes, pipe, check_golden):
+    console = pipe()
+    shown = dataclasses.replace(sizes, fits=True, note="Made from a list.")
+    show_sizes_page(shown, console)
+    check_golden("sizes-page", console.file.getvalue())
+
+
+def test_names_of_others_are_no_markup_on_a_page(sizes, pipe):
+    console = pipe()
+    hostile = TensorClass("a`|<b>\n# b", "float32", 1, 4)
+    rule = RuleCount(RECIPE, 1, "a`|<b>", "", "4 bit g64", 0)
+    show_sizes_page(dataclasses.replace(sizes, classes=(hostile,), rules=(rule,), note="<b>", fits=False), console)
+    said = console.file.getvalue()
+    assert "**does not fit**" in said
+    assert "| ``a`\\|<b> # b`` |" in said
+    assert "\\<b\\>" in said

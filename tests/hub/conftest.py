@@ -20,6 +20,7 @@ class Scripted(ThreadingHTTPServer):
     def __init__(self) -> None:
         self.answers: list[tuple[int, dict[str, str], bytes] | None] = []
         self.asked: list[str] = []
+        self.authorized: list[str | None] = []
         super().__init__(("127.0.0.1", 0), _Handler)
 
     @property
@@ -32,6 +33,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.asked.append(f"{self.command} {self.path}")
+        self.server.authorized.append(self.headers["Authorization"])
         answer = self.server.answers.pop(0) if len(self.server.answers) > 1 else self.server.answers[0]
         if answer is None:
             self.close_connection = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
@@ -28,3 +29,25 @@ def test_what_never_comes_is_given_up():
     never.set()
     assert not isinstance(caught.value, HubRefused)
     assert "same command" in caught.value.hint
+
+
+def test_signs_of_life_are_waited_for_and_their_end_is_noticed():
+    never, beats = threading.Event(), []
+
+    def work():
+        for _ in range(5):
+            never.wait(0.1)
+            beats.append(time.monotonic())
+        never.wait()
+
+    with pytest.raises(HubError, match="no answer within"):
+        within(3600, "send", work, silence=0.4, heard=lambda: beats[-1] if beats else None)
+    never.set()
+    assert len(beats) == 5, "it was given up while it was alive"
+
+
+def test_signs_of_life_do_not_make_it_last_for_ever():
+    done = threading.Event()
+    with pytest.raises(HubError, match="cannot send"):
+        within(0.2, "send", done.wait, silence=3600, heard=time.monotonic)
+    done.set()

@@ -134,3 +134,54 @@ def test_signed_addresses_stay_out_of_messages(scripted):
         HuggingFace(scripted.endpoint).read(MODEL, "main", "a.bin", 0, 10)
     assert len(scripted.asked) == 2
     assert "topsecret" not in str(caught.value) + caught.value.hint
+
+
+@pytest.fixture
+def keyless(scripted, monkeypatch):
+    """A job of GitHub that may ask for an identity, with one server for GitHub's answers and the Hub's."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils import _auth
+
+    monkeypatch.setattr(constants, "ENDPOINT", scripted.endpoint)
+    monkeypatch.setattr(_auth, "_OIDC_TOKEN_CACHE", None)
+    monkeypatch.setenv("HF_OIDC_RESOURCE", "someone/model")
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("ACTIONS_ID_TOKEN_REQUEST_URL", f"{scripted.endpoint}/identity")
+    monkeypatch.setenv("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "of the job")
+    return scripted
+
+
+def test_a_job_that_the_hub_trusts_publishes_without_a_secret(keyless):
+    keyless.answers = [
+        (200, {}, b'{"value": "who the job is"}'),
+        (200, {}, b'{"access_token": "hf_jwt_short_lived", "expires_in": 3600}'),
+        (200, {}, b'{"tags": [], "branches": [], "converts": []}'),
+    ]
+    hub = HuggingFace(keyless.endpoint)
+    assert hub.whoami() == "the Trusted Publisher of someone/model"
+    assert hub.tags(MODEL) == {}
+    identity, exchange, tags = keyless.asked
+    assert identity.startswith("GET /identity?audience=http")
+    assert exchange == "POST /oauth/token"
+    assert tags.startswith("GET /api/models/someone/model/refs")
+    assert keyless.authorized == ["Bearer of the job", None, "Bearer hf_jwt_short_lived"]
+
+
+def test_a_job_that_may_not_say_who_it_is_learns_which_permission_is_missing(keyless, monkeypatch):
+    monkeypatch.delenv("ACTIONS_ID_TOKEN_REQUEST_URL")
+    with pytest.raises(HubRefused, match="cannot ask whose token this is") as caught:
+        HuggingFace(keyless.endpoint).whoami()
+    assert "id-token: write" in caught.value.hint
+
+
+def test_a_job_that_the_hub_does_not_trust_is_told_where_that_is_set(keyless):
+    keyless.answers = [(200, {}, b'{"value": "who the job is"}'), (400, {}, b'{"error": "invalid_grant"}')]
+    with pytest.raises(HubRefused, match="the Hub answered 400") as caught:
+        HuggingFace(keyless.endpoint).whoami()
+    assert "settings of that repository must name this workflow" in caught.value.hint
+    assert "who the job is" not in str(caught.value)
+
+
+def test_a_rehearsal_asks_nobody_who_it_is(keyless):
+    keyless.answers = [(200, {}, b'{"name": "demo"}')]
+    assert HuggingFace(keyless.endpoint, "local-rehearsal").whoami() == "demo"

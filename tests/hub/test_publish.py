@@ -129,6 +129,8 @@ def test_dropped_bytes_are_sent_again_and_no_others(hub, server, uploads, notes)
     commit = publish(hub, MODEL, uploads, message="v1", note=notes.append)
     assert holds(server, uploads, commit)
     assert sum(request.received for request in server.requests if request.method == "PUT") == 2 * 50_000
+    # One question a commit, and one a file that is sent again.
+    assert sum("/preupload/" in request.path for request in server.requests) == 2 + 2
     assert len(notes) == 1
     assert "has dropped" in notes[0]
 

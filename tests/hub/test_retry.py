@@ -114,6 +114,16 @@ def test_a_hub_that_says_nothing_is_given_up_and_asked_again(server, told):
     assert "cannot ask whose token this is: there was no answer within 0 s" in told[0]
 
 
+def test_an_upload_that_has_begun_and_goes_silent_is_given_up_and_sent_again(server, told, upload):
+    server.faults.add(Fault("stall", "*/verify", seconds=3600, nth=(1,)))
+    counted = []
+    Patient(HuggingFace(server.endpoint, "token"), call_seconds=1, told=told.append).preupload(
+        MODEL, upload, counted.append
+    )
+    assert "cannot upload model.safetensors to demo/model: there was no answer within 1 s" in told[0]
+    assert sum(counted) == upload.file.size
+
+
 @pytest.mark.parametrize("when", ["before", "middle", "after"])
 def test_a_commit_is_made_once_whether_or_not_its_answer_comes(hub, server, upload, when):
     parent = hub.head(MODEL)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TARGET = Repository("demo/SmolLM2-135M-Instruct-MLX-mixed")
+RENDERED = {"README.md", "evidence.json", "release.lock.json"}
 REFUSED = Repository("demo/SmolLM2-135M-Instruct-MLX-2bit")
 
 
@@ -33,6 +34,20 @@ def tree(hub: Path, repository: Repository = TARGET, revision: str = "v1") -> di
     """What the Hub shows at a revision: SHA-256 by path."""
     store = Store(hub, readonly=True)
     return {path: entry.sha256 for path, entry in store.tree(repository, store.resolve(repository, revision)).items()}
+
+
+def published_text(hub: Path, path: str) -> str:
+    return Store(hub, readonly=True).blobs.path(tree(hub)[path]).read_text()
+
+
+def undated(hub: Path) -> dict[str, object]:
+    """What the Hub shows, of which only the dates are left out that two runs cannot share."""
+    evidence = json.loads(published_text(hub, "evidence.json"))
+    for row in evidence["measurements"]:
+        assert row.pop("measured_at")
+    lock = json.loads(published_text(hub, "release.lock.json"))
+    assert lock.pop("made")
+    return {**tree(hub), "evidence.json": evidence, "release.lock.json": lock}
 
 
 def everything(folder: Path) -> dict[str, tuple[int, int]]:
@@ -56,7 +71,7 @@ def test_the_tag_names_a_commit_that_holds_the_whole_release(released):
     assert {file["path"]: file["sha256"] for file in lock["model"]} == {
         path: sha256
         for path, sha256 in published.items()
-        if path not in {"README.md", ".gitattributes"} and not path.startswith("assets/")
+        if path not in {*RENDERED, ".gitattributes"} and not path.startswith("assets/")
     }
     assert lock["target"]["commit"] == Store(released.hub).resolve(TARGET, "v1")
     assert {"config.json", "tokenizer.json", "LICENSE", "generation_config.json"} <= set(published)
@@ -73,6 +88,16 @@ def test_the_card_that_was_published_is_the_one_to_review(released):
         content = file.read()
     assert len(content) == blob.size
     assert b"base_model: demo/SmolLM2-135M-Instruct" in content
+
+
+def test_the_evidence_and_the_lock_that_the_card_was_made_from_are_published_beside_it(released):
+    folder = released.root / "releases/demo"
+    assert published_text(released.hub, "evidence.json") == (folder / "evidence.json").read_text()
+    lock = json.loads((folder / "release.lock.json").read_text())
+    assert lock["target"].pop("commit")
+    published = json.loads(published_text(released.hub, "release.lock.json"))
+    assert published["target"].pop("commit") is None, "a commit cannot hold its own name"
+    assert published == lock
 
 
 def test_the_plots_that_the_card_shows_were_published_beside_it(released):
@@ -113,6 +138,18 @@ def test_plots_that_do_not_stand_are_drawn_again_and_others_removed(copy, monkey
     capsys.readouterr()
     assert main(["release", "demo", "--until", "render"]) == 0
     assert "Nothing to do" in "".join(capsys.readouterr())
+
+
+def test_a_release_is_as_it_was_published_until_somebody_changes_a_figure(copy):
+    code, said = copy.run("card", "demo", "--diff", "published")
+    assert (code, said.splitlines()[0]) == (0, "demo: nothing changed"), said
+    path = copy.root / "releases/demo/evidence.json"
+    evidence = json.loads(path.read_text())
+    (row,) = [row for row in evidence["measurements"] if row["measure"] == "divergence"]
+    row["values"]["top1"] = 0.25
+    path.write_text(json.dumps(evidence))
+    code, said = copy.run("card", "demo", "--diff", "published")
+    assert (code, said.splitlines()[0]) == (0, "demo: 1 worse"), said
 
 
 def test_the_quality_is_that_of_the_recipe_and_not_of_chance(released):
@@ -310,7 +347,7 @@ def test_killed_at_ten_random_moments_the_same_command_ends_with_the_same_releas
     code, said = repository.run("release", "demo")
     assert code == 0, said
     assert redone == []
-    assert tree(repository.hub) == tree(released.hub)
+    assert undated(repository.hub) == undated(released.hub)
 
 
 def test_ctrl_c_ends_with_130_and_the_same_command_goes_on(copy):

@@ -1,0 +1,163 @@
+"""What the commands on cards do, free of arguments: find both sides, compare, print, write the page, open it."""
+
+from __future__ import annotations
+
+import contextlib
+import webbrowser
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
+
+from pipeline import console, repository
+from pipeline.card import assets, pull_request
+from pipeline.card.diff import diff
+from pipeline.card.github_comment import comment
+from pipeline.card.plots import draw, plots
+from pipeline.card.pull_request import Touched
+from pipeline.card.snapshot import Snapshot
+from pipeline.errors import PipelineError, UsageError
+from pipeline.manifest import write_atomically
+from pipeline.release.find import release_names
+from pipeline.release.load import load_release
+from pipeline.stages import render, snapshots
+from pipeline.stages.card_inputs import inputs_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from pipeline.card.changes import Diff
+    from pipeline.card.inputs import Inputs
+    from pipeline.evidence import Evidence
+    from pipeline.lock import Lock
+    from pipeline.stages.job import Folders
+
+Format = Literal["term", "github", "json"]
+# Bytes: the summary of a workflow's step holds a mebibyte.
+_SUMMARY = 1_000_000
+
+
+def show_diff(
+    name: str,
+    folders: Folders,
+    against: str | None,
+    *,
+    form: Format = "term",
+    page: Path | None = None,
+    browse: bool = False,
+) -> int:
+    """against: None prints nothing, "" stands for git's HEAD; page: where the page is written to.
+
+    browse: write the page, into the workspace unless `page` says where, and open it.
+    """
+    found, old, new = _compared(name, folders, against or "", drawn=bool(page or browse))
+    # The page first: whoever reads what is printed may stop in the middle.
+    if page or browse:
+        path = page or folders.workspace / "pages" / f"{name}.html"
+        _write_page(path, found, old, new)
+        console.show_note(f"{path} is written")
+        if browse and not webbrowser.open(path.resolve().as_uri()):
+            console.show_note("no browser could be opened: open that file in one")
+    if against is not None:
+        _print(found, form)
+    return 0
+
+
+def show_touched(folders: Folders, revision: str, check: Callable[[str], object], summary: Path | None) -> int:
+    """One comment on all cards that differ from what a git revision holds, or from what their inputs render.
+
+    check: raises for a card, by its name, that is not what its inputs render; after all are shown so does this, then.
+    summary: where the same is written with more room.
+    """
+    held = repository.committed_files(folders.root, revision, "releases")
+    if held is None:
+        raise UsageError(f"there is no commit `{revision}` to compare with")
+    touched, failures = [], []
+    for name in release_names(folders.root):
+        problem, found = "", None
+        # One whose card was never written is shown as it is planned.
+        file = next(one for one in ("README.md", "release.yaml") if (folders.release(name) / one).exists())
+        before = held[1].get(f"{name}/{file}")
+        try:
+            if file == "README.md" or f"{name}/README.md" in held[1]:
+                check(name)
+            if before == (folders.release(name) / file).read_bytes():
+                continue
+        except PipelineError as error:
+            failures.append(error)
+            problem = f"{error}\n{error.hint}".strip()
+        with contextlib.suppress(PipelineError):  # then the check has said why
+            found = _compared(name, folders, revision)[0]
+        touched.append(Touched(name, problem, found))
+    if touched:
+        console.show_text(pull_request.page(touched))
+        if summary:
+            write_atomically(summary, pull_request.page(touched, _SUMMARY))
+    if failures:
+        raise failures[0]
+    return 0
+
+
+def show_digest(name: str, folders: Folders) -> int:
+    """What `pipeline release --reviewed` takes, of the card that the inputs render."""
+    console.show_text(render.digest(render.rendered(load_release(folders.root, name), folders)))
+    return 0
+
+
+def _compared(name: str, folders: Folders, against: str, *, drawn: bool = False) -> tuple[Diff, Snapshot, Snapshot]:
+    """What changed, from which state to which; drawn: with the plots of the new one, even if not written."""
+    asked = load_release(folders.root, name)
+    old = snapshots.before(asked, folders, against)
+    inputs = inputs_of(asked, folders)
+    new = _rendered(inputs, folders)
+    if drawn:
+        new = replace(new, assets=_plots(inputs, folders.release(name)))
+
+    def card_of(evidence: Evidence, lock: Lock, siblings: Mapping[str, Evidence]) -> str:
+        beside = (replace(one, evidence=siblings.get(one.name, one.evidence)) for one in inputs.siblings)
+        return _card(replace(inputs, evidence=evidence, lock=lock, siblings=tuple(beside)), folders)
+
+    return diff(name, old, new, card_of), old, new
+
+
+def _rendered(inputs: Inputs, folders: Folders) -> Snapshot:
+    """What the release is now: the card that the files in its folder render, whether or not it is written."""
+    return Snapshot(
+        label=f"what releases/{inputs.name} renders now",
+        card=_card(inputs, folders),
+        evidence=inputs.evidence,
+        lock=inputs.lock,
+        siblings={one.name: one.evidence for one in inputs.siblings},
+    )
+
+
+def _card(inputs: Inputs, folders: Folders) -> str:
+    from pipeline.card.render import render, template_folder
+
+    return render(inputs, template_folder(folders.root))
+
+
+def _plots(inputs: Inputs, folder: Path) -> dict[str, bytes]:
+    """The images of the card as they would be written; those that lie there are not drawn again."""
+    wanted = plots(inputs)
+    wrong = assets.wrong(folder, wanted)
+    return {one.path: draw(one) if one.path in wrong else (folder / one.path).read_bytes() for one in wanted}
+
+
+def _print(found: Diff, form: Format) -> None:
+    if form == "json":
+        console.show_json(found.to_json())
+    elif form == "github":
+        console.show_text(comment(found))
+    else:
+        console.show_card_diff(found)
+
+
+def _write_page(path: Path, found: Diff, old: Snapshot, new: Snapshot) -> None:
+    from pipeline.card.page import page
+
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder", hint="Name the file that the page is written to.")
+    try:
+        write_atomically(path, page(found, old, new))
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from None

@@ -1,0 +1,298 @@
+"""`pipeline card NAME --diff`: whatever it is compared with, in every format, as a person runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.cli import main
+
+DEMO = Path(__file__).parent.parent / "releases" / "demo"
+WRITTEN = ("README.md", "evidence.json", "release.lock.json")
+
+
+def git(root, *arguments):
+    who = ("-c", "user.name=Somebody", "-c", "user.email=somebody@example.org", "-c", "init.defaultBranch=main")
+    done = subprocess.run(["git", *who, *arguments], cwd=root, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def demo(repository, monkeypatch):
+    """The folder of the demo's release, with what its run left, outside of git."""
+    folder = repository.root / "releases" / "demo"
+    shutil.rmtree(repository.root / ".git")
+    for name in WRITTEN:
+        shutil.copy(DEMO / name, folder)
+    shutil.copytree(DEMO / "assets", folder / "assets")
+    monkeypatch.chdir(repository.root)
+    return folder
+
+
+@pytest.fixture
+def committed(demo):
+    """The same as the only commit of a git repository."""
+    root = demo.parents[1]
+    git(root, "init", "--quiet")
+    git(root, "add", ".")
+    git(root, "commit", "--quiet", "--message", "The demo")
+    return demo
+
+
+def said(capsys, *arguments):
+    """Exit code, and what was printed on either stream."""
+    code = main(["card", "demo", *arguments])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def worsen(folder, perplexity=19.0):
+    """One figure of the evidence, the perplexity of the result, by hand."""
+    path = folder / "evidence.json"
+    table = json.loads(path.read_text())
+    (row,) = [row for row in table["measurements"] if (row["measure"], row["subject"]) == ("perplexity", "quantized")]
+    row["values"]["perplexity"] = perplexity
+    path.write_text(json.dumps(table, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def test_nothing_changed_since_the_last_commit(committed, capsys):
+    code, out, err = said(capsys, "--diff")
+    assert (code, err) == (0, "")
+    assert out.startswith("demo: nothing changed\nfrom HEAD (")
+
+
+@pytest.mark.parametrize(("perplexity", "verdict"), [(19.0, "worse"), (9.0, "better"), (14.4, "within error")])
+def test_one_edited_figure_is_one_line_in_every_format(perplexity, verdict, committed, capsys):
+    worsen(committed, perplexity)
+    code, out, _ = said(capsys, "--diff")
+    assert code == 0
+    assert [line.split("  ")[1:3] for line in out.splitlines() if line.startswith("  ")] == [[verdict, "perplexity"]]
+    _, out, _ = said(capsys, "--diff", "--format", "json")
+    table = json.loads(out)
+    (row,) = table["figures"]
+    assert (row["what"], row["verdict"], row["new"]) == ("perplexity", verdict, perplexity)
+    assert not any(table[key] for key in ("settings", "sizes", "facts", "front_matter", "words", "remarks"))
+    assert table["counts"][verdict] == sum(table["counts"].values()) == 1
+    _, out, _ = said(capsys, "--diff", "--format", "github")
+    shown = f"**{verdict}**" if verdict == "worse" else verdict
+    assert len([line for line in out.splitlines() if line.startswith(f"| {shown} | perplexity |")]) == 1
+    assert len([line for line in out.partition("<details>")[0].splitlines() if line.startswith("| ")]) == 2
+
+
+def test_outside_of_git_the_written_card_is_compared(demo, capsys):
+    path = demo / "README.md"
+    path.write_text(path.read_text().replace("It needs", "It does not need"))
+    code, out, _ = said(capsys, "--diff")
+    assert code == 0
+    assert "from releases/demo to what releases/demo renders now" in out
+    assert "Run it\n      It [-does not need-] {+needs+}" in out
+    assert "1 changed" in out
+
+
+def test_any_revision_of_git_can_be_compared_with(committed, capsys):
+    root = committed.parents[1]
+    recipe = root / "releases" / "recipes" / "mixed-5-6-8.yaml"
+    git(root, "tag", "--annotate", "--message", "x", "before")
+    worsen(committed)
+    said(capsys)
+    git(root, "commit", "--quiet", "--all", "--message", "Worse")
+    for revision in ("before", "HEAD~1", "HEAD^", git(root, "rev-parse", "before^{commit}")[:9], "refs/tags/before"):
+        code, out, _ = said(capsys, "--diff", revision)
+        assert (code, "demo: 1 worse" in out) == (0, True), revision
+    assert "nothing changed" in said(capsys, "--diff", "main")[1]
+    assert recipe.exists(), "nothing was checked out"
+    assert not git(root, "status", "--porcelain")
+
+
+def test_a_recipe_is_compared_before_anything_ran(committed, capsys):
+    root = committed.parents[1]
+    for name in WRITTEN:
+        (committed / name).unlink()
+    git(root, "commit", "--quiet", "--all", "--message", "Not released yet")
+    recipe = root / "releases" / "recipes" / "mixed-5-6-8.yaml"
+    recipe.write_text(recipe.read_text().replace("bits: 5", "bits: 4"))
+    _, out, _ = said(capsys, "--diff", "--format", "json")
+    sizes = {row["what"]: row for row in json.loads(out)["sizes"]}
+    assert sizes["all weights"]["verdict"] == "better"
+    assert sizes["mlp.up_proj"]["note"] == "5 bit g64 -> 4 bit g64"
+    assert "self_attn.q_proj" not in sizes
+
+
+def test_files_folders_and_other_releases_can_be_compared_with(committed, capsys, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for name in WRITTEN:
+        shutil.copy(committed / name, elsewhere)
+    worsen(committed)
+    for against in (elsewhere, elsewhere / "evidence.json"):
+        code, out, _ = said(capsys, "--diff", str(against))
+        assert (code, "demo: 1 worse" in out) == (0, True), out
+    _, out, _ = said(capsys, "--diff", str(elsewhere / "README.md"))
+    assert "No evidence in" in out
+    assert "changed  model-index.results.metrics.value" in out
+    _, out, _ = said(capsys, "--diff", str(elsewhere / "release.lock.json"))
+    assert "demo: nothing changed" in out
+    assert "figures are not compared" in out
+    code, out, _ = said(capsys, "--diff", "demo-refused")
+    assert code == 0
+    assert "from releases/demo-refused" in out
+    assert "2 bit g64 -> 8 bit g64" in out
+
+
+def test_what_is_published_can_be_compared_with(committed, capsys, repository):
+    from pipeline.hub.local.store import TAG, Store
+    from pipeline.hub.protocol import Repository
+
+    code, _, err = said(capsys, "--diff", "published")
+    assert code == 2
+    assert "demo is not published" in err
+    target = Repository("demo/SmolLM2-135M-Instruct-MLX-mixed")
+    store = Store(repository.hub)
+    only_card = {"README.md": committed / "README.md"}
+    store.import_folder(target, only_card, "An old release", "2026-01-01T00:00:00Z")
+    worsen(committed)
+    _, out, _ = said(capsys, "--diff", "published")
+    assert "at its head (" in out
+    assert "No evidence in demo/SmolLM2-135M-Instruct-MLX-mixed" in out
+    commit = store.import_folder(target, {name: DEMO / name for name in WRITTEN}, "A release", "2026-01-02T00:00:00Z")
+    store.create_ref(target, f"{TAG}v1", commit)
+    _, out, _ = said(capsys, "--diff", "published")
+    assert f"from demo/SmolLM2-135M-Instruct-MLX-mixed at v1 ({commit[:7]})" in out
+    assert "demo: 1 worse" in out
+
+
+@pytest.mark.parametrize(
+    "against",
+    ["nothing", "-x", "--output=gone", "HEAD:releases", "main..HEAD", "HEAD\n", "", "\0", "x" * 500, ":/The"],
+)
+def test_what_is_nothing_of_that_is_one_error_that_lists_what_is(against, committed, capsys):
+    code, out, err = said(capsys, f"--diff={against}")
+    if not against:
+        assert code == 0
+        return
+    assert (code, out) == (2, "")
+    assert "there is nothing called" in err
+    assert "demo-refused" in err
+    assert "`published`" in err
+    assert not git(committed.parents[1], "status", "--porcelain")
+
+
+def test_a_name_of_two_things_is_refused(committed, capsys):
+    root = committed.parents[1]
+    git(root, "tag", "demo-refused")
+    code, _, err = said(capsys, "--diff", "demo-refused")
+    assert code == 2
+    assert "`demo-refused` is a release and a git revision" in err
+    assert "refs/tags/demo-refused" in err
+    for clear in ("refs/tags/demo-refused", "releases/demo-refused"):
+        assert said(capsys, "--diff", clear)[0] == (2 if clear.startswith("releases") else 0), clear
+    git(root, "tag", "demo")
+    assert said(capsys, "--diff", "demo")[0] == 0, "a release is not compared with itself"
+
+
+def test_a_folder_without_a_card_and_a_broken_file_are_said(committed, capsys, tmp_path):
+    code, _, err = said(capsys, "--diff", str(tmp_path))
+    assert code == 2
+    assert "holds none of README.md, evidence.json" in err
+    broken = tmp_path / "broken.json"
+    broken.write_text("{")
+    code, out, _ = said(capsys, "--diff", str(broken))
+    assert code == 0
+    assert "does not hold evidence: it is not JSON" in out
+
+
+def test_only_check_ends_with_5(committed, capsys):
+    worsen(committed)
+    assert said(capsys, "--diff")[0] == 0
+    code, out, err = said(capsys, "--check")
+    assert (code, out) == (5, "")
+    assert "--diff" in err
+    for wrong in (("--check", "--page", "x.html"), ("--check", "--open"), ("--format", "json")):
+        assert said(capsys, *wrong)[0] == 2
+
+
+def test_the_page_is_written_where_it_is_asked_for(committed, capsys, tmp_path):
+    worsen(committed)
+    page = tmp_path / "deep" / "page.html"
+    code, out, err = said(capsys, "--diff", "--format", "github", "--page", str(page))
+    assert code == 0
+    assert "**worse**" in out
+    assert f"{page} is written" in err
+    assert "14.36" in page.read_text()
+    code, out, _ = said(capsys, "--page", str(page))
+    assert (code, out) == (0, "")
+    code, _, err = said(capsys, "--page", str(tmp_path))
+    assert (code, "is a folder" in err) == (2, True)
+
+
+def test_open_shows_the_page_in_a_browser(committed, capsys, tmp_path, repository):
+    shown = tmp_path / "shown"
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\nprintf %s "$1" > {shown}\n')
+    browser.chmod(0o755)
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline", "card", "demo", "--open"],
+        env={**os.environ, "BROWSER": f"{browser} %s"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    page = repository.workspace / "pages" / "demo.html"
+    assert done.returncode == 0, done.stderr
+    assert shown.read_text() == page.resolve().as_uri()
+
+
+def cards(capsys, *arguments):
+    code = main(["cards", *arguments])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_cards_that_nothing_touches_are_not_told_of(committed, capsys):
+    assert cards(capsys, "HEAD") == (0, "", "")
+
+
+def test_a_card_that_was_rendered_again_is_told_of(committed, capsys, tmp_path):
+    worsen(committed)
+    assert main(["card", "demo"]) == 0
+    capsys.readouterr()
+    code, out, _ = cards(capsys, "HEAD", "--summary", str(tmp_path / "summary.md"))
+    assert code == 0
+    assert out.startswith("<!-- pipeline: the cards of this pull request -->\n## Model cards\n")
+    assert "| **worse** | perplexity |" in " ".join(out.split())
+    assert (tmp_path / "summary.md").read_text() == out
+
+
+def test_a_release_that_has_not_run_is_told_of_when_it_changes(committed, capsys):
+    path = committed.parent / "demo-refused/release.yaml"
+    path.write_text(path.read_text().replace("title: ", "title: Very ", 1))
+    code, out, _ = cards(capsys, "HEAD")
+    assert code == 0
+    assert "### demo-refused" in out
+    assert "[!WARNING]" not in out
+    assert "### demo:" not in out
+
+
+def test_a_release_that_cannot_be_read_is_told_of_and_the_others_too(committed, capsys):
+    worsen(committed)
+    path = committed.parent / "demo-refused/release.yaml"
+    path.write_text(path.read_text().replace("title: ", "titel: ", 1))
+    (path.parent / "README.md").write_text("# A card\n")
+    code, out, err = cards(capsys, "HEAD")
+    assert code == 5, "the first of both"
+    assert "releases/demo/README.md is not what its inputs render" in out
+    assert "### demo-refused: no card" in out
+    assert "releases/demo-refused/release.yaml:" in out
+    assert "error: releases/demo/README.md" in err
+
+
+def test_a_revision_that_is_none_is_said(committed, capsys):
+    code, out, err = cards(capsys, "HEAD~9")
+    assert (code, out) == (2, "")
+    assert "there is no commit `HEAD~9`" in err

@@ -63,6 +63,7 @@ def test_every_file_is_there_for_programs(small, run):
         "README.md",
         "assets/plot.png",
         "evidence.json",
+        "SHA256SUMS",
         "release.lock.json",
     }
     assert {(file["local"], file["hub"]) for file in said["files"]} == {("same", "same")}
@@ -107,7 +108,7 @@ def test_a_tag_that_names_another_commit_is_looked_at_file_by_file(small, run):
     assert (code, said["agrees"]) == (5, False)
     assert said["problems"] == [f"the tag v1 names commit {second[:12]}, and the lock {first[:12]}"]
     rows = {file["path"]: file["hub"] for file in said["files"] if file["hub"] != "same"}
-    assert rows.pop("release.lock.json") == "other size", "the second release published a lock of its own"
+    assert rows.pop("release.lock.json") == rows.pop("SHA256SUMS") == "other size", "those of the second release"
     assert rows == {SHARDS[1]: "other content", SHARDS[2]: "missing", "extra.txt": "not of the release"}
 
 
@@ -121,6 +122,7 @@ def test_small_files_are_compared_too_without_the_workspace(small, run):
     code, out, _ = run("verify", "demo", "--json")
     assert code == 5
     assert [f["path"] for f in json.loads(out)["files"] if f["hub"] != "same"] == [
+        "SHA256SUMS",
         "release.lock.json",
         "tokenizer.json",
     ]

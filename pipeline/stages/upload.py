@@ -9,7 +9,7 @@ from pipeline.errors import BaseModelError, HubRefused
 from pipeline.hub.doubt import difference
 from pipeline.hub.protocol import Repository, Upload
 from pipeline.hub.publish import publish
-from pipeline.manifest import File, Manifest, describe
+from pipeline.manifest import File, Manifest, describe, write_atomically
 from pipeline.stages import quantize, render, seed, validate
 from pipeline.stages.preflight import check_rights, check_tag
 from pipeline.weights.side_files import side_files
@@ -26,6 +26,8 @@ LANE = Lane("upload", "sends every shard when it is written, and shows all of th
 REPOSITORY = "upload/repository"
 HEAD = "upload/head"
 COMMIT = "upload/commit"
+SUMS = "SHA256SUMS"
+"""The digest of every other published file, for whoever has neither this program nor the Hub's client."""
 
 
 def tasks(job: Job) -> list[Task]:
@@ -36,7 +38,7 @@ def tasks(job: Job) -> list[Task]:
 
 def _check_names(job: Job) -> None:
     """`BaseModelError` where a file of the base would have to stand in the place of one that is rendered."""
-    if taken := sorted(file.path for file in side_files(job.base.files) if file.path in render.FILES):
+    if taken := sorted(file.path for file in side_files(job.base.files) if file.path in {*render.FILES, SUMS}):
         raise BaseModelError(
             f"{job.base.repo} holds {' and '.join(taken)}, and a release publishes what it measured under that name",
             hint="Start from the model that it was made from, or from a copy without such a file.",
@@ -142,10 +144,13 @@ def _uploads(job: Job, step: Step) -> list[Upload]:
     for path, digest in render.plots_made(rendered).items():
         paths[path] = render.in_workspace(path)
         digests[paths[path]] = digest
-    return [
+    uploads = [
         Upload(step.path(path), describe(step.path(path), name, known_sha256=digests[path]))
         for name, path in sorted(paths.items())
     ]
+    sums = step.path(f"card/{SUMS}")
+    write_atomically(sums, Manifest(tuple(upload.file for upload in uploads)).sums())
+    return [*uploads, Upload(sums, describe(sums, SUMS))]
 
 
 def _publish(job: Job, uploads: list[Upload], wanted: Manifest, step: Step) -> str:

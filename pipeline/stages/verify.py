@@ -14,7 +14,7 @@ from pipeline.hub.protocol import Repository
 from pipeline.lock import Lock
 from pipeline.manifest import File, Manifest, describe, sha256
 from pipeline.release.find import lock_file
-from pipeline.stages import quantize, render
+from pipeline.stages import quantize, render, upload
 from pipeline.stages.withdraw import is_withdrawn
 
 if TYPE_CHECKING:
@@ -105,6 +105,9 @@ def verify(asked: Asked, folders: Folders, hub: Hub, told: Callable[[str], None]
         seen = _Seen(hub, repository, commit, Path(small))
         rows = [_row(wanted, model if model.is_dir() else None, there, seen) for wanted in lock.model]
         rows += [_committed(wanted, there, seen) for wanted in _beside(folders.release(asked.name), lock, there)]
+        if upload.SUMS in there and all(row.file.sha256 for row in rows):
+            sums = Manifest(tuple(row.file for row in rows)).sums().encode()
+            rows.append(_committed(_of_bytes(upload.SUMS, sums), there, seen))
     known = {row.file.path for row in rows}
     rows += [Row(file, "not looked at", "not of the release") for file in there if file.path not in known]
     return Verified(

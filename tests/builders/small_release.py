@@ -12,6 +12,7 @@ from pipeline.hub.protocol import Repository, Upload
 from pipeline.hub.publish import publish
 from pipeline.lock import Lock, LockedBase, LockedRecipe, LockedTarget
 from pipeline.manifest import File, Manifest, describe
+from pipeline.stages.upload import SUMS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,6 +79,9 @@ class SmallRelease:
         self.write_lock(files, tag, None)
         names = (*written, "release.lock.json")
         uploads += [Upload(self.folder / name, describe(self.folder / name, name)) for name in names]
+        sums = self.root / SUMS
+        sums.write_text(Manifest(tuple(upload.file for upload in uploads)).sums())
+        uploads.append(Upload(sums, describe(sums, SUMS)))
         with self.hub() as hub:
             hub.create(TARGET)
             hub.make_public(TARGET)

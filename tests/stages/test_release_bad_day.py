@@ -42,7 +42,7 @@ def test_a_release_gets_through_a_bad_day_and_tells_no_secret(unpublished):
         Fault("expired", "/signed/*", "PUT", nth=(1,)),
         Fault("drop", "/signed/*", "PUT", when="middle", nth=(2,)),
         Fault("moved", "*/commit/*", file="theirs.txt", nth=(1,)),
-        Fault("collected", "*/commit/*", blobs=1, nth=(2,)),
+        Fault("collected", "*/commit/*", nth=(2,)),
         Fault("drop", "*/commit/*", when="after", nth=(3,)),
         Fault("drop", "*/tag/*", when="after", nth=(1,)),
     )

@@ -68,9 +68,10 @@ def test_the_plan_only_looks(planned, server):
 
 
 @pytest.mark.parametrize("when", ["before", "middle", "after"])
-def test_a_lost_answer_is_no_second_warning(planned, hub, server, published, tmp_path, when):
+def test_a_lost_answer_is_no_second_warning(planned, hub, server, tmp_path, when):
     server.faults.add(*(Fault("drop", path, when=when, nth=(1,)) for path in ("*/commit/*", "*/tag/*")))
     assert not is_withdrawn(hub, MODEL, "v1")
+    published = hub.head(MODEL)
     withdraw(hub, MODEL, planned(), tmp_path)
     assert titles(hub) == ["Withdraw v1", "change README.md", "change config.json", "initial commit"]
     assert hub.tags(MODEL) == {}

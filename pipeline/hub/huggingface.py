@@ -62,9 +62,11 @@ class HuggingFace:
 
     def check_writable(self, repository: Repository) -> None:
         with translated(f"look whether {repository} can be written"):
-            account = self._api.whoami()
-            with contextlib.suppress(RepositoryNotFoundError):
+            try:
                 self._api.auth_check(repository.id, repo_type=repository.kind, write=True)
+            except RepositoryNotFoundError:
+                account = self._api.whoami()
+            else:
                 return
         check_may_create(repository, account)
 

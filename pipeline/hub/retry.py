@@ -12,12 +12,13 @@ from tenacity.wait import wait_base, wait_random_exponential
 from pipeline.errors import BlobsGone, HubError, HubRefused, Overtaken
 from pipeline.hub import doubt
 from pipeline.hub.deadline import within
+from pipeline.hub.protocol import Upload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from pipeline.hub.protocol import Commit, Copy, Hub, Repository, Upload
+    from pipeline.hub.protocol import Commit, Copy, Hub, Repository
     from pipeline.manifest import File, Manifest
 
 T = TypeVar("T")
@@ -133,7 +134,7 @@ class Patient:
         message: str,
     ) -> str:
         """Whenever it is open whether the commit was made, the repository itself is asked before anything is sent."""
-        longest = _transfer(sum(upload.file.size for upload in uploads))
+        longest = _transfer(sum(upload.file.size for upload in uploads if isinstance(upload, Upload)))
 
         def send() -> str:
             return self._hub.commit(repository, uploads, deletes, parent=parent, message=message)

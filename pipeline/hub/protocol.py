@@ -114,3 +114,7 @@ class Hub(Protocol):
 
     def address(self, repository: Repository, revision: str | None = None) -> str:
         """Where a person looks at the repository."""
+
+
+def untold(_amount: int, /, *, resumed: bool = False) -> None:
+    """An `advance` for small files, whose progress nobody waits to see."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.errors import HubRefused
-from pipeline.hub.protocol import Copy, Upload
+from pipeline.hub.protocol import Copy, Upload, untold
 from pipeline.hub.publish import publish
 from pipeline.manifest import describe
 
@@ -79,7 +79,7 @@ def roll_back(
     uploads: dict[str, Upload | Copy] = {file.path: Copy(planned.commit, file) for file in planned.wanted}
     for number, file in enumerate(planned.fetched):
         target = folder / str(number)
-        hub.download(repository, planned.commit, file, target, lambda _: None)
+        hub.download(repository, planned.commit, file, target, untold)
         uploads[file.path] = Upload(target, describe(target, file.path))
     return publish(
         hub,

@@ -45,12 +45,10 @@ def check_room(planned: Plan, workspace: Workspace, *, window: int | None, rehea
 
 
 def _missing(task: Task, workspace: Workspace) -> int:
-    """Bytes of a task's file that are not there yet, from an attempt that was interrupted."""
-    there = 0
-    for output in task.outputs:
-        path = workspace.path(output)
-        there += sum(part.stat().st_size for part in (path, path.with_name(f"{path.name}.part")) if part.is_file())
-    return max(0, task.work - there)
+    """Bytes of a task's file without those of an interrupted download, by the room they take and not by its length."""
+    paths = [workspace.path(output) for output in task.outputs]
+    parts = [path.with_name(name) for path in paths for name in (f"{path.name}.part", f".{path.name}.part")]
+    return max(0, task.work - sum(part.stat().st_blocks * 512 for part in parts if part.is_file()))
 
 
 def _existing(path: Path) -> Path:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from pipeline.errors import PipelineError
 from pipeline.hub.doubt import THE_HUBS_OWN
-from pipeline.hub.protocol import Repository
+from pipeline.hub.protocol import Repository, untold
 from pipeline.lock import Lock
 from pipeline.manifest import File, Manifest, describe, sha256
 from pipeline.release.find import lock_file
@@ -159,7 +159,7 @@ class _Seen:
         if file.sha256 or wanted.git_sha1 or wanted.size != file.size:
             return file
         target = self.folder / hashlib.sha256(file.path.encode()).hexdigest()
-        self.hub.download(self.repository, self.commit, file, target, lambda _: None)
+        self.hub.download(self.repository, self.commit, file, target, untold)
         return replace(file, sha256=sha256(target))
 
 

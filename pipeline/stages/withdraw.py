@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pipeline.card.withdrawal import mark
 from pipeline.errors import HubError, HubRefused
 from pipeline.hub.doubt import THE_HUBS_OWN, difference
-from pipeline.hub.protocol import Upload
+from pipeline.hub.protocol import Upload, untold
 from pipeline.manifest import describe, write_atomically
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def plan_withdrawal(
     before = ""
     if _CARD in there:
         path = folder / "published.md"
-        hub.download(repository, head, there[_CARD], path, lambda _: None)
+        hub.download(repository, head, there[_CARD], path, untold)
         before = path.read_text(encoding="utf-8")
     wanted = hub.manifest(repository, str(tagged or published))
     present = not difference(wanted, there, THE_HUBS_OWN | {_CARD})

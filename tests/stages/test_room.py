@@ -80,15 +80,19 @@ def test_a_rehearsal_keeps_what_it_publishes_on_the_same_disk(workspace, free):
 
 
 def test_what_is_there_needs_no_room_again(workspace, free):
-    for name, size in (("base/1.part", 200 * GB), ("model/1", 350 * GB)):
-        path = workspace.path(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-        os.truncate(path, size)  # without taking room
-    shard = workspace.path("model/1").stat()
-    output = Output("model/1", shard.st_size, shard.st_mtime_ns, "a" * 64)
-    free(401 * GB)
+    tight = 950 * GB + 100_000_000 - 2_000_000
+    free(tight)
+    for part in (workspace.path("base/1.part"), workspace.path("base/.2.part")):
+        with pytest.raises(WorkspaceError):
+            check_room(planned(workspace), workspace, window=None, rehearsal=False)
+        part.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(bytes(1_000_000))
+        os.truncate(part, 300 * GB)  # its length is no room that it takes
     check_room(planned(workspace), workspace, window=None, rehearsal=False)
+    shard = workspace.path("model/1")
+    shard.parent.mkdir()
+    shard.touch()
+    output = Output("model/1", 0, shard.stat().st_mtime_ns, "a" * 64)
     for number in (1, 2):
         workspace.keep(Record(f"download/{number}", {}, {}, (Output(f"base/{number}", 300 * GB, 0, "b" * 64),)))
     inputs = {f"download/{n}": workspace.record(f"download/{n}").digest for n in (1, 2)}

@@ -8,7 +8,7 @@ from pipeline.errors import HubRefused, Overtaken
 from pipeline.hub.huggingface import HuggingFace
 from pipeline.hub.local.faults import Fault
 from pipeline.hub.local.server import LocalHub
-from pipeline.hub.protocol import Repository, Upload
+from pipeline.hub.protocol import Repository, Upload, untold
 from pipeline.hub.retry import NO_WAITING, Patient
 from pipeline.manifest import describe
 from pipeline.stages.withdraw import is_withdrawn, plan_withdrawal, withdraw
@@ -89,7 +89,7 @@ def test_a_card_that_somebody_changed_meanwhile_is_not_written_over(planned, hub
     assert list(hub.tags(MODEL)) == ["v1"], "nobody is warned yet"
     withdraw(hub, MODEL, planned(), tmp_path)
     path = tmp_path / "now"
-    hub.download(MODEL, "main", hub.manifest(MODEL, "main")["README.md"], path, lambda _: None)
+    hub.download(MODEL, "main", hub.manifest(MODEL, "main")["README.md"], path, untold)
     assert "has been withdrawn" in path.read_text()
     assert path.read_text().endswith("theirs\n")
 

@@ -319,11 +319,13 @@ def test_what_is_built_and_reviewed_is_published_and_pushed(made, tmp_path):
     assert (built.outputs["repository"], built.outputs["tag"]) == ("demo/SmolLM2-135M-Instruct-MLX-mixed", "v1")
     assert f"Only the card with this digest is published: `{built.outputs['digest']}`." in built.summary
 
-    happened = {path.name: path.read_bytes() for path in built.steps["Keep what happened"].uploads if path.is_file()}
+    kept = tmp_path / "artifact"
+    kept.mkdir()
+    for path in built.steps["Keep what happened"].uploads:
+        (shutil.copytree if path.is_dir() else shutil.copy)(path, kept / path.name)
     git(runner.folder, "clean", "-ffdxq")
     git(runner.folder, "checkout", "--quiet", "--force", "HEAD")
-    for name, content in happened.items():
-        (runner.folder / DEMO / name).write_bytes(content)
+    shutil.copytree(kept, runner.folder / DEMO, dirs_exist_ok=True)
     needs = {"build": {"outputs": {**built.outputs, "digest": "sha256:" + "0" * 64}}}
     other = runner.run(RELEASE, "publish", skip=(INSTALL,), needs=needs, **contexts)
     assert other.steps["Publish what was reviewed"].code == 5

@@ -49,6 +49,7 @@ class LaneProgress:
 
     total: the sum of the tasks' own estimates, in the lane's unit; 0 when they know none.
     running: what each running task has reported.
+    resumed: how much of that each task found done already, which the rate does not count.
     """
 
     lane: Lane
@@ -62,6 +63,7 @@ class LaneProgress:
     began: float | None = None
     ended: float | None = None
     running: dict[str, int] = field(default_factory=dict)
+    resumed: dict[str, int] = field(default_factory=dict)
     estimates: dict[str, int] = field(default_factory=dict)
     rate: Rate = field(default_factory=Rate)
 
@@ -72,9 +74,12 @@ class LaneProgress:
             self.rate.resume(now, idle=0.0 if self.ended is None else now - self.ended)
         self.running[task.name] = 0
 
-    def advance(self, task: Task, amount: int, now: float) -> None:
+    def advance(self, task: Task, amount: int, now: float, *, resumed: bool = False) -> None:
         self.running[task.name] += amount
-        self.rate.add(amount, now)
+        if resumed:
+            self.resumed[task.name] = self.resumed.get(task.name, 0) + amount
+        else:
+            self.rate.add(amount, now)
 
     def finish(self, task: Task, now: float, *, reused: bool) -> None:
         self.finished += 1

@@ -93,9 +93,9 @@ class Progress:
                 self._told[task.lane.name] = now
             lane.start(task, now)
 
-    def advanced(self, task: Task, amount: int) -> None:
+    def advanced(self, task: Task, amount: int, *, resumed: bool = False) -> None:
         with self._lock:
-            self._lanes[task.lane.name].advance(task, amount, self._clock())
+            self._lanes[task.lane.name].advance(task, amount, self._clock(), resumed=resumed)
         self.tell()
 
     def noted(self, task: Task, line: str) -> None:
@@ -108,8 +108,9 @@ class Progress:
     def finished(self, task: Task, record: Record, *, reused: bool) -> None:
         with self._lock:
             lane = self._lanes[task.lane.name]
+            how = _how(task, record, lane.resumed.get(task.name, 0), reused=reused)
             lane.finish(task, self._clock(), reused=reused)
-            line = f"{one_line(task.name)}: {_how(task, record, reused=reused)} ({lane.finished} of {lane.tasks})"
+            line = f"{one_line(task.name)}: {how} ({lane.finished} of {lane.tasks})"
         self._say(line)
 
     def failed(self, task: Task, error: BaseException) -> None:
@@ -157,13 +158,17 @@ def can_be_live(console: Console) -> bool:
     return watched and console.is_interactive and console.file.isatty() and console.encoding.startswith("utf")
 
 
-def _how(task: Task, record: Record, *, reused: bool) -> str:
+def _how(task: Task, record: Record, resumed: int, *, reused: bool) -> str:
     if reused:
         return "stands, what it needs came out as before"
     if not task.work:
         return f"done in {duration(record.seconds)}"
-    speed = f", {rate(task.work / record.seconds, task.lane.unit)}" if record.seconds >= 1 else ""
-    return f"{amount(task.work, task.lane.unit)} in {duration(record.seconds)}{speed}"
+    new = max(0, task.work - resumed)
+    speed = f", {rate(new / record.seconds, task.lane.unit)}" if record.seconds >= 1 and new else ""
+    already = ""
+    if resumed:
+        already = f", {amount(resumed, task.lane.unit) + ' of it were' if new else 'all of it was'} here already"
+    return f"{amount(task.work, task.lane.unit)} in {duration(record.seconds)}{speed}{already}"
 
 
 def _how_far(lane: LaneProgress, now: float) -> str:

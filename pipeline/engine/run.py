@@ -175,11 +175,11 @@ class _Step:
             raise LookupError(f"{self.task.name} asks for {task}, which it does not need or which has no record")
         return record
 
-    def advance(self, amount: int) -> None:
+    def advance(self, amount: int, /, *, resumed: bool = False) -> None:
         if self.stopping.is_set():
             raise Interrupted("stopped")
         if amount:
-            self.observer.advanced(self.task, amount)
+            self.observer.advanced(self.task, amount, resumed=resumed)
 
     def note(self, line: str) -> None:
         self.observer.noted(self.task, line)
@@ -235,9 +235,9 @@ class _OneAtATime:
         with self._lock:
             self._observer.started(task)
 
-    def advanced(self, task: Task, amount: int) -> None:
+    def advanced(self, task: Task, amount: int, *, resumed: bool = False) -> None:
         with self._lock:
-            self._observer.advanced(task, amount)
+            self._observer.advanced(task, amount, resumed=resumed)
 
     def noted(self, task: Task, line: str) -> None:
         with self._lock:

@@ -32,8 +32,11 @@ class Step(Protocol):
     def record(self, task: str) -> Record:
         """The record of a needed task: the digests and values it left."""
 
-    def advance(self, amount: int) -> None:
-        """Count work done, in the lane's unit; raises `Interrupted` when the run is stopping."""
+    def advance(self, amount: int, /, *, resumed: bool = False) -> None:
+        """Count work done, in the lane's unit; raises `Interrupted` when the run is stopping.
+
+        resumed: an earlier process did it, so that it says nothing about how fast the lane is.
+        """
 
     def note(self, line: str) -> None:
         """One line worth a person's reading while the task runs."""

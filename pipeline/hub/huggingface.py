@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import os
 from typing import TYPE_CHECKING, BinaryIO, cast
@@ -14,7 +13,6 @@ from huggingface_hub import (
     CommitOperationCopy,
     CommitOperationDelete,
     HfApi,
-    hf_hub_url,
 )
 from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 from huggingface_hub.hf_api import RepoFile
@@ -23,17 +21,18 @@ from huggingface_hub.utils import build_hf_headers, get_session, get_token, hf_r
 from pipeline.errors import HubError, HubRefused
 from pipeline.hub import client
 from pipeline.hub.account import check_may_create
+from pipeline.hub.download import download
 from pipeline.hub.failures import translated
 from pipeline.hub.protocol import Commit, Upload
-from pipeline.manifest import File, Manifest, check_relative, sync_folder
+from pipeline.hub.remote import RangesIgnored, RemoteFile
+from pipeline.manifest import File, Manifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from pipeline.hub.protocol import Copy, Repository
+    from pipeline.hub.protocol import Advance, Copy, Repository
 
-_BLOCK = 1 << 20
 
 client.install()
 
@@ -99,36 +98,18 @@ class HuggingFace:
             return {tag.name: tag.target_commit for tag in refs.tags}
 
     def read(self, repository: Repository, revision: str, path: str, start: int, length: int) -> bytes:
-        with self._stream(repository, revision, path, f"bytes={start}-{start + length - 1}") as response:
-            content = response.read() if response.status_code == httpx2.codes.PARTIAL_CONTENT else b""
+        content = b""
+        with (
+            contextlib.suppress(RangesIgnored),
+            self._remote(repository, revision, path).stream(start, start + length, None) as response,
+        ):
+            content = response.read()
         if len(content) != length:
             raise HubError(f"the Hub sent {len(content)} of {length} bytes of {path} in {repository}")
         return content
 
-    def download(
-        self, repository: Repository, revision: str, file: File, target: Path, advance: Callable[[int], None]
-    ) -> None:
-        partial = target.with_name(f"{target.name}.part")
-        digest, had = _digest_of_partial(partial, file, advance)
-        if had < file.size or not partial.exists():
-            resume = f"bytes={had}-" if had else None
-            with self._stream(repository, revision, file.path, resume) as response, partial.open("ab") as out:
-                if had and response.status_code != httpx2.codes.PARTIAL_CONTENT:
-                    raise HubError(f"the Hub did not resume {file.path} in {repository} at byte {had}")
-                for block in response.iter_bytes(_BLOCK):
-                    out.write(block)
-                    digest.update(block)
-                    advance(len(block))
-                out.flush()
-                os.fsync(out.fileno())
-        size = partial.stat().st_size
-        if size < file.size:
-            raise HubError(f"the connection ended after {size} of {file.size} bytes of {file.path} in {repository}")
-        if size != file.size or digest.hexdigest() != (file.sha256 or file.git_sha1):
-            partial.unlink()
-            raise HubError(f"{file.path} in {repository} arrived with another digest than the Hub names")
-        partial.replace(target)
-        sync_folder(target.parent)
+    def download(self, repository: Repository, revision: str, file: File, target: Path, advance: Advance) -> None:
+        download(self._remote(repository, revision, file.path), file, target, advance)
 
     def create(self, repository: Repository) -> None:
         with translated(f"create {repository}"):
@@ -192,45 +173,14 @@ class HuggingFace:
     def address(self, repository: Repository, revision: str | None = None) -> str:
         return f"{self._shown}/{repository}" + (f"/tree/{revision}" if revision else "")
 
-    @contextlib.contextmanager
-    def _stream(
-        self, repository: Repository, revision: str, path: str, byte_range: str | None
-    ) -> Iterator[httpx2.Response]:
-        url = hf_hub_url(
-            repository.id, check_relative(path), repo_type=repository.kind, revision=revision, endpoint=self.endpoint
-        )
-        headers = build_hf_headers(token=self._token)
-        # Compression would make a range of the compressed stream out of a range of the file.
-        headers["Accept-Encoding"] = "identity"
-        if byte_range:
-            headers["Range"] = byte_range
-        with (
-            translated(f"read {path} of {repository}"),
-            get_session().stream("GET", url, headers=headers) as response,
-        ):
-            hf_raise_for_status(response)
-            yield response
+    def _remote(self, repository: Repository, revision: str, path: str) -> RemoteFile:
+        return RemoteFile(self.endpoint, self._token, repository, revision, path)
 
 
 def _file(entry: RepoFile) -> File:
     if entry.lfs:
         return File(entry.path, entry.size, sha256=entry.lfs.sha256)
     return File(entry.path, entry.size, git_sha1=entry.blob_id)
-
-
-def _digest_of_partial(partial: Path, file: File, advance: Callable[[int], None]) -> tuple[hashlib._Hash, int]:
-    """The running digest over what an earlier process received, and how many bytes that is."""
-    digest = hashlib.sha256() if file.sha256 else hashlib.sha1(f"blob {file.size}\0".encode(), usedforsecurity=False)
-    had = 0
-    if partial.exists() and partial.stat().st_size > file.size:
-        partial.unlink()
-    if partial.exists():
-        with partial.open("rb") as handle:
-            while block := handle.read(_BLOCK):
-                digest.update(block)
-                had += len(block)
-                advance(len(block))
-    return digest, had
 
 
 class _Counted(CommitOperationAdd):

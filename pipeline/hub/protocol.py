@@ -48,6 +48,11 @@ class Copy:
     file: File
 
 
+class Advance(Protocol):
+    def __call__(self, amount: int, /, *, resumed: bool = False) -> None:
+        """Hear of `amount` bytes more; `resumed` ones were here already and say nothing about how fast it goes."""
+
+
 class Hub(Protocol):
     """Raises `HubRefused` where asking again is useless and `HubError` where it is not."""
 
@@ -75,10 +80,11 @@ class Hub(Protocol):
     def read(self, repository: Repository, revision: str, path: str, start: int, length: int) -> bytes:
         """`length` bytes of a file from byte `start`, by a ranged request."""
 
-    def download(
-        self, repository: Repository, revision: str, file: File, target: Path, advance: Callable[[int], None]
-    ) -> None:
-        """Fetch one file whole, resuming `target`'s partial download, digest verified, by one rename."""
+    def download(self, repository: Repository, revision: str, file: File, target: Path, advance: Advance) -> None:
+        """Fetch one file whole, going on with what an earlier process left, digest verified, by one rename.
+
+        Raises: `HubError` when the digest is another one for the first time, `HubRefused` the second time.
+        """
 
     def create(self, repository: Repository) -> None:
         """Create the repository, private until `make_public`; one that exists already is left as it is."""

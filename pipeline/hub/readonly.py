@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from pipeline.hub.protocol import Commit, Copy, Hub, Repository, Upload
+    from pipeline.hub.protocol import Advance, Commit, Copy, Hub, Repository, Upload
     from pipeline.manifest import File, Manifest
 
 
@@ -43,9 +43,7 @@ class ReadOnly:
     def read(self, repository: Repository, revision: str, path: str, start: int, length: int) -> bytes:
         return self._hub.read(repository, revision, path, start, length)
 
-    def download(
-        self, repository: Repository, revision: str, file: File, target: Path, advance: Callable[[int], None]
-    ) -> None:
+    def download(self, repository: Repository, revision: str, file: File, target: Path, advance: Advance) -> None:
         self._hub.download(repository, revision, file, target, advance)
 
     def create(self, repository: Repository) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from pipeline.hub.protocol import Commit, Copy, Hub, Repository
+    from pipeline.hub.protocol import Advance, Commit, Copy, Hub, Repository
     from pipeline.manifest import File, Manifest
 
 T = TypeVar("T")
@@ -92,13 +92,22 @@ class Patient:
             f"read {path} of {repository}", lambda: self._hub.read(repository, revision, path, start, length)
         )
 
-    def download(
-        self, repository: Repository, revision: str, file: File, target: Path, advance: Callable[[int], None]
-    ) -> None:
-        """Not in a thread of its own: one that was given up would still write to `target`. Its silence is limited."""
+    def download(self, repository: Repository, revision: str, file: File, target: Path, advance: Advance) -> None:
+        """Patience begins anew whenever bytes arrived: a file of many hours outlives any number of dropped lines.
+
+        Not in a thread of its own: one that was given up would still write to `target`. Its silence is limited.
+        """
         counted = _Once(advance)
         attempt = counted.attempt(lambda tell: self._hub.download(repository, revision, file, target, tell))
-        self._again(attempt, _transfer(file.size), counted.sleep)
+        while True:
+            arrived = counted.arrived
+            try:
+                return self._again(attempt, _transfer(file.size), counted.sleep)
+            except HubRefused:
+                raise
+            except HubError:
+                if counted.arrived == arrived:
+                    raise
 
     def create(self, repository: Repository) -> None:
         self._call(f"create {repository}", lambda: self._hub.create(repository))
@@ -220,26 +229,32 @@ class _Once:
     An attempt that was given up ends when it next tells of a byte. `told` is when the present one last did.
     """
 
-    def __init__(self, advance: Callable[[int], None]) -> None:
+    def __init__(self, advance: Callable[..., None]) -> None:
         self._advance = advance
         self.told: float | None = None
         self._furthest = 0
+        self.arrived = 0
         self._current = 0
 
-    def attempt(self, call: Callable[[Callable[[int], None]], None]) -> Callable[[], None]:
+    def attempt(self, call: Callable[[Advance], None]) -> Callable[[], None]:
         def run() -> None:
             self._current += 1
             self.told = None
             mine, so_far = self._current, 0
 
-            def tell(amount: int) -> None:
+            def tell(amount: int, /, *, resumed: bool = False) -> None:
                 nonlocal so_far
                 if mine != self._current:
                     raise HubError("this attempt was given up")
                 self.told = time.monotonic()
                 so_far += amount
-                self._advance(max(0, so_far - self._furthest))
-                self._furthest = max(self._furthest, so_far)
+                new = max(0, so_far - self._furthest)
+                self._furthest += new
+                if resumed:
+                    self._advance(new, resumed=True)
+                else:
+                    self.arrived += new
+                    self._advance(new)
 
             call(tell)
 

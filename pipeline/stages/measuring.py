@@ -119,11 +119,12 @@ def _quality(job: Job) -> Task:
 def import_ahead(planned: Plan) -> None:
     """What lanes would import side by side, imported by one thread before they start.
 
-    transformers puts another module into its own place at the end of its import: a second thread that asks meanwhile
-    is given the first one, which has none of its names.
+    transformers imports its parts when they are asked for: two threads that ask for parts of each other wait in a circle,
+    and Python breaks it by handing out a module that has not all of its names yet.
     """
     if any(one.task.lane in {LANE, WEIGHTS} for one in planned.to_run):
-        importlib.import_module("transformers")
+        for module in ("quality", "generation", "serving", "benchmark"):
+            importlib.import_module(f"pipeline.evaluate.{module}")
 
 
 def _weight_error(job: Job) -> Task:

@@ -98,3 +98,12 @@ def test_streamed_and_resident_give_the_same_losses_under_a_limit(script, tmp_pa
     assert runs["streamed"].losses == runs["resident"].losses
     rows = [benchmark.Row("fits", 2, 10**9, how, None, (run,)) for how, run in runs.items()]
     assert "| fits | 2 | 1.0 GB | streamed |" in benchmark.markdown(rows)
+
+
+def test_downloads_are_timed_and_killed(script, monkeypatch, capsys):
+    asked = ["--size", "2", "--limit", "50", "--kills", "1", "--connections", "4"]
+    monkeypatch.setattr(sys, "argv", ["downloads.py", *asked])
+    script("downloads").main()
+    said = capsys.readouterr().out
+    assert "| 8 files | 4 | " in said
+    assert "1 kills (seed 6): " in said

@@ -37,6 +37,19 @@ def test_the_rate_is_of_the_last_seconds_of_work_and_knows_neither_reuse_nor_wai
     assert lane.left(4001) == pytest.approx(99, rel=0.1)
 
 
+def test_what_an_earlier_process_did_is_done_and_says_nothing_about_the_rate(only):
+    lane, (task,) = lane_of(only(DOWNLOAD, 10_000))
+    lane.start(task, 0)
+    lane.advance(task, 8000, 0.1, resumed=True)
+    for second in range(1, 11):
+        lane.advance(task, 100, second)
+    assert lane.done == 9000
+    assert lane.rate.per_second(10) == pytest.approx(100)
+    assert lane.left(10) == pytest.approx(10)
+    lane.finish(task, 10, reused=False)
+    assert lane.average == pytest.approx(100)
+
+
 def test_a_stalled_lane_slows_down_to_nothing(only):
     lane, (task,) = lane_of(only(DOWNLOAD, 10_000))
     lane.start(task, 0)

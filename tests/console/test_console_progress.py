@@ -54,6 +54,29 @@ def test_plain_lines_tell_each_finished_task_and_each_lane_every_ten_seconds(pip
     ]
 
 
+def test_a_resumed_task_tells_how_much_was_here_and_how_fast_the_rest_came(pipe, only):
+    clock, console = Clock(), pipe()
+    decisions = only(DOWNLOAD, 100_000_000, 50_000_000)
+    first, second = (d.task for d in decisions)
+    progress = Progress(console, clock=clock)
+    progress.planned(decisions)
+    progress.started(first)
+    progress.advanced(first, 60_000_000, resumed=True)
+    clock.now += 12
+    progress.advanced(first, 24_000_000)
+    clock.now += 8
+    progress.advanced(first, 16_000_000)
+    progress.finished(first, Record(first.name, {}, {}, seconds=20), reused=False)
+    progress.started(second)
+    progress.advanced(second, 50_000_000, resumed=True)
+    progress.finished(second, Record(second.name, {}, {}, seconds=2), reused=False)
+    assert console.file.getvalue().splitlines() == [
+        "download: 56 %, 84.0 of 150 MB, 2.00 MB/s, 33 s left",
+        "download/1: 100 MB in 20 s, 2.00 MB/s, 60.0 MB of it were here already (1 of 2)",
+        "download/2: 50.0 MB in 2.0 s, all of it was here already (2 of 2)",
+    ]
+
+
 def test_more_work_than_estimated_is_never_more_than_all_of_it(pipe, only):
     clock, console = Clock(), pipe()
     decisions = only(VALIDATE, 1000)

@@ -12,7 +12,6 @@ from pipeline.hub.huggingface import HuggingFace
 from pipeline.hub.local.server import LocalHub
 from pipeline.hub.protocol import Repository, Upload
 from pipeline.hub.readonly import ReadOnly
-from pipeline.hub.retry import Patient
 from pipeline.manifest import describe
 
 if TYPE_CHECKING:
@@ -139,32 +138,6 @@ def test_a_download_arrives_whole_and_is_counted(hub, files, tmp_path, name):
     hub.download(MODEL, commit, hub.manifest(MODEL, commit)[name], target, told.append)
     assert target.read_bytes() == files[name].source.read_bytes()
     assert sum(told) == files[name].file.size
-
-
-def test_a_download_goes_on_where_an_earlier_process_was_killed(hub, server, files, tmp_path):
-    commit = publish(hub, files.values())
-    content = files["model.safetensors"].source.read_bytes()
-    target = tmp_path / "target"
-    (tmp_path / "target.part").write_bytes(content[:2_000_000])
-    before = sum(request.sent for request in server.requests)
-    hub.download(MODEL, commit, hub.manifest(MODEL, commit)["model.safetensors"], target, ignore)
-    assert target.read_bytes() == content
-    assert sum(request.sent for request in server.requests) - before < 1_100_000
-
-
-def test_a_flipped_bit_is_noticed_and_fetched_again(hub, files, tmp_path):
-    commit = publish(hub, files.values())
-    content = bytearray(files["model.safetensors"].source.read_bytes())
-    content[1_000_000] ^= 1
-    target = tmp_path / "target"
-    (tmp_path / "target.part").write_bytes(content[:2_000_000])
-    file = hub.manifest(MODEL, commit)["model.safetensors"]
-    with pytest.raises(HubError, match="another digest"):
-        hub.download(MODEL, commit, file, target, ignore)
-    assert not target.exists()
-    (tmp_path / "target.part").write_bytes(content[:2_000_000])
-    Patient(hub, longest_wait=0).download(MODEL, commit, file, target, ignore)
-    assert target.read_bytes() == files["model.safetensors"].source.read_bytes()
 
 
 def test_the_card_is_checked_before_anything_is_committed(hub):

@@ -46,6 +46,8 @@ def test_what_was_published_is_recorded_and_nothing_else(copy):
     assert f"recorded as demo-v1, commit {recorded[:12]}" in said
     assert copy.git("show", "--name-only", "--format=", "demo-v1^{commit}").split("\n") == [
         f"{DEMO}/README.md",
+        f"{DEMO}/assets/bytes_by_class.png",
+        f"{DEMO}/assets/quality_by_size.png",
         f"{DEMO}/evidence.json",
         f"{DEMO}/release.lock.json",
     ]

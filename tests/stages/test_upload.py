@@ -31,7 +31,7 @@ def test_a_card_that_breaks_the_rules_beside_what_is_sent_is_not_sent(line, word
     monkeypatch.setattr(upload, "_uploads", lambda *_: [])
     target = SimpleNamespace(repo="demo/result", tag="v1", private=False)
     nobody = object()  # whatever is asked of this Hub is an error
-    job = SimpleNamespace(name="demo", release=SimpleNamespace(target=target), hub=nobody)
+    job = SimpleNamespace(name="demo", reviewed="", release=SimpleNamespace(target=target), hub=nobody)
     commit = upload._commit(job, ())
     with pytest.raises(CardInvalid) as raised:
         commit.run(SimpleNamespace(path=lambda _: tmp_path / "README.md"))

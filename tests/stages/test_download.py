@@ -1,0 +1,45 @@
+"""The base on its way through the command line: what is killed goes on, and says so."""
+
+from __future__ import annotations
+
+import re
+import signal
+import time
+
+import line
+
+from pipeline.card.figures import byte_size
+from pipeline.hub.local.server import LocalHub
+from pipeline.hub.partial import PIECE
+
+
+def test_a_killed_release_asks_only_for_what_is_missing_of_its_base(repository, seeded_hub, monkeypatch):
+    repository.start_from(seeded_hub)
+    wire = line.Line()
+    wire.lay(monkeypatch)
+    base = repository.workspace / "releases/demo/base"
+    with LocalHub(repository.hub):
+        wire.faults[line.STORAGE] += [line.stalled(5 * PIECE + 1000)] * 100
+        with repository.start("release", "demo", "--until", "download") as process:
+            while process.poll() is None and sum(map(len, noted(base).values())) < 4 * 5:
+                time.sleep(0.02)
+            process.send_signal(signal.SIGKILL)
+        had = noted(base)
+        wire.clear()
+        code, said = repository.run("release", "demo", "--until", "download")
+    assert code == 0, said
+    assert not noted(base)
+    missing = 0
+    for path in base.glob("*.safetensors"):
+        size = path.stat().st_size
+        resumed = sum(min(PIECE, size - int(piece) * PIECE) for piece in had[path.name])
+        missing += size - resumed
+        shown = byte_size(resumed)
+        assert re.search(rf"download/base/{path.name}: .* in .*, {re.escape(shown)} of it were here", said), said
+    assert sum(asked.sent for asked in wire.at(line.STORAGE) if asked.range) == missing
+
+
+def noted(base):
+    """The pieces that are noted of each large file that is not finished."""
+    lines = {path: path.read_text().splitlines()[1:] for path in base.glob(".*.safetensors.part.pieces")}
+    return {path.name[1:].removesuffix(".part.pieces"): [n.split()[0] for n in noted] for path, noted in lines.items()}

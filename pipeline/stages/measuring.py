@@ -119,11 +119,11 @@ def _quality(job: Job) -> Task:
 def import_ahead(planned: Plan) -> None:
     """What lanes would import side by side, imported by one thread before they start.
 
-    transformers imports its parts when they are asked for: two threads that ask for parts of each other wait in a circle,
-    and Python breaks it by handing out a module that has not all of its names yet.
+    transformers imports its parts when they are asked for: two threads that ask for parts of each other wait in a
+    circle, and Python breaks it by handing out a module that has not all of its names yet.
     """
     if any(one.task.lane in {LANE, WEIGHTS} for one in planned.to_run):
-        for module in ("quality", "generation", "serving", "benchmark"):
+        for module in ("measurement", "opening", "benchmark"):
             importlib.import_module(f"pipeline.evaluate.{module}")
 
 

@@ -33,6 +33,7 @@ from pipeline.card.templates import template_folder
 from pipeline.evidence import Evidence
 from pipeline.release.draft import Draft, DraftRule
 from pipeline.release.find import recipe_file
+from pipeline.release.macs import usable
 from pipeline.release.server_command import server_command
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ def _values(inputs: Inputs, found: Quality) -> Mapping[str, object]:
         "other_programs": other_programs.read(beside),
         "speed": speed.read(beside),
         "will": will_it_run.read(lock),
+        "fit_limit": _fit_limit(release),
         "plots": plots.shown(plots.plots(inputs)),
         "changelog": changelog(inputs.notes),
         "local": local,
@@ -127,6 +129,14 @@ def _values(inputs: Inputs, found: Quality) -> Mapping[str, object]:
             (escape.code(file.path), figures.byte_size(file.size), escape.code(file.sha256)) for file in lock.model
         ],
     }
+
+
+def _fit_limit(release: Release) -> str:
+    """The limit in MB that has to be set to use as much of the memory as `fit` counts on; "" where macOS grants it."""
+    fit = release.fit
+    if not fit or not fit.memory or not fit.usable or fit.memory * fit.usable <= usable(fit.memory):
+        return ""
+    return str(int(fit.memory * fit.usable) >> 20)
 
 
 def _tokenizer_packages(lock: Lock) -> Markdown:

@@ -18,7 +18,9 @@ REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
 
 _JOINERS = {"\N{ZERO WIDTH JOINER}", "\N{ZERO WIDTH NON-JOINER}"}
-_INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn"}
+_INVISIBLE = {"Cc", "Cf", "Cs", "Co"}
+# Not the category of what is unassigned: that shrinks from one Python to the next, and with it the card would change.
+_NONCHARACTERS = range(0xFDD0, 0xFDF0)
 # An underscore inside a word, as in `x86_64`, is never emphasis.
 _SPECIAL = re.compile(r"[\\`*\[\]<>|~$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|&(?=[#\w])")
 # What would make a line a heading, a list item, a rule, or the line that underlines a heading or a table's head.
@@ -105,6 +107,8 @@ def python(text: str) -> Markdown:
 
 
 def _hides(character: str) -> bool:
+    if ord(character) in _NONCHARACTERS or ord(character) & 0xFFFE == 0xFFFE:
+        return True
     return unicodedata.category(character) in _INVISIBLE and character not in _JOINERS
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.card import figures
 from pipeline.card.escape import Markdown
-from pipeline.release.macs import GIB, MACS, raised, smallest_mac, smallest_raised, usable
+from pipeline.release.macs import GIB, MACS, SMALL, raised, smallest_mac, smallest_raised, usable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,6 +49,11 @@ class WillItRun:
         """Of the Macs whose limit has to be raised: their memory, and the limit in MB that the table means."""
         raising = (mac for mac in self.macs if any(_answer(mac, row.bytes) == RAISE for row in self.needs))
         return tuple((f"{mac // GIB} GB", str(raised(mac) >> 20)) for mac in raising)
+
+    @property
+    def small(self) -> str:
+        """The memory up to which a Mac's GPU may use the smaller share."""
+        return f"{SMALL // GIB} GB"
 
     def _heading(self, mac: int) -> str:
         """Where it does not run at all, neither does it on any smaller one."""

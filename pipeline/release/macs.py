@@ -6,13 +6,13 @@ GIB = 1 << 30
 MACS = tuple(size * GIB for size in (8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512))
 """What the shop calls 512 GB are GiB."""
 
-_SMALL = 32 * GIB
+SMALL = 32 * GIB
 _SYSTEM = 4 * GIB
 
 
 def usable(mac: int) -> int:
     """Bytes that macOS lets the GPU use as it is delivered: two thirds up to 32 GB, three quarters above."""
-    return mac * 2 // 3 if mac <= _SMALL else mac * 3 // 4
+    return mac * 2 // 3 if mac <= SMALL else mac * 3 // 4
 
 
 def raised(mac: int) -> int:

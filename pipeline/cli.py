@@ -159,6 +159,9 @@ def _parser() -> argparse.ArgumentParser:
     how.add_argument("--check", action="store_true", help="write nothing; exit 5 when the card differs")
     how.add_argument("--digest", action="store_true", help="write nothing; print what `release --reviewed` takes")
     how.add_argument(
+        "--body", action="store_true", help="write nothing; print its text for a page without its images and files"
+    )
+    how.add_argument(
         "--diff", nargs="?", const="", metavar="AGAINST", help="write nothing; show what changed since AGAINST"
     )
     card.add_argument(
@@ -520,13 +523,16 @@ def _card(options: argparse.Namespace) -> int:
     from pipeline.errors import UsageError
 
     paged = options.page or options.open
-    if (options.check or options.digest) and (paged or options.format):
-        option = "--check" if options.check else "--digest"
+    alone = {"--check": options.check, "--digest": options.digest, "--body": options.body}
+    option = next((name for name, given in alone.items() if given), None)
+    if option and (paged or options.format):
         raise UsageError(f"{option} shows no diff: leave out --format, --page and --open")
     if options.format and options.diff is None:
         raise UsageError("--format says how a diff is shown: add --diff")
     if options.digest:
         return command.show_digest(options.name)
+    if options.body:
+        return command.show_body(options.name)
     if options.diff is None and not paged:
         return command.card(options.name, check=options.check)
     return command.show_card_diff(

@@ -175,6 +175,10 @@ def show_digest(name: str) -> int:
     return card_command.show_digest(name, _folders(None))
 
 
+def show_body(name: str) -> int:
+    return card_command.show_body(name, _folders(None))
+
+
 def show_card_diff(
     name: str,
     workspace: Path | None,

@@ -9,7 +9,11 @@ from __future__ import annotations
 import re
 import shlex
 import unicodedata
+from typing import TYPE_CHECKING
 from urllib.parse import quote as percent_quote
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 LONGEST = 2000
 """Characters of one text; more than that is a mistake or an attack, and nobody reads it on a card."""
@@ -69,12 +73,15 @@ def code(text: str) -> Markdown:
     return Markdown(f"{fence}{space}{line}{space}{fence}")
 
 
-def quote(text: str, limit: int = LONGEST) -> Markdown:
-    """A block quote of several lines that keeps line breaks and indentation; a long text is cut between words."""
+def quote(text: str, limit: int = LONGEST, *, code_spans: bool = False) -> Markdown:
+    """A block quote of several lines that keeps line breaks and indentation; a long text is cut between words.
+
+    code_spans: what stands between two backticks of a line is code, as in messages of our own.
+    """
     short = text.strip()
     if len(short) > limit:
         short = short[:limit].rsplit(maxsplit=1)[0].rstrip() + " " + ELLIPSIS
-    lines = [_quoted_line(line) for line in short.splitlines()]
+    lines = [_quoted_line(line, _with_code if code_spans else _escaped) for line in short.splitlines()]
     quoted = []
     for line, following in zip(lines, [*lines[1:], ""], strict=True):
         # A backslash at the end keeps the break between two lines of one paragraph.
@@ -117,6 +124,11 @@ def _escaped(line: str) -> str:
     return _BLOCK_START.sub(lambda match: f"{match[1] or ''}\\", line)
 
 
-def _quoted_line(line: str) -> str:
+def _with_code(line: str) -> str:
+    parts = re.split("`([^`]+)`", line)
+    return "".join(code(part) if index % 2 else _escaped(part) for index, part in enumerate(parts))
+
+
+def _quoted_line(line: str, written: Callable[[str], str]) -> str:
     indentation = len(line) - len(line.lstrip())
-    return "\N{NO-BREAK SPACE}" * indentation + _escaped(visible(line)) if line.strip() else ""
+    return "\N{NO-BREAK SPACE}" * indentation + written(visible(line)) if line.strip() else ""

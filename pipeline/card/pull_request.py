@@ -41,5 +41,5 @@ def page(touched: Sequence[Touched], limit: int = LIMIT) -> str:
 
 def _section(one: Touched, room: int) -> str:
     heading = "" if one.diff else f"### {one.name}: no card\n\n"
-    warning = f"{heading}> [!WARNING]\n{quote(one.problem, room // 4)}\n\n" if one.problem else ""
+    warning = f"{heading}> [!WARNING]\n{quote(one.problem, room // 4, code_spans=True)}\n\n" if one.problem else ""
     return warning + (comment(one.diff, room - len(warning.encode())) if one.diff else "")

@@ -32,6 +32,11 @@ def test_a_card_that_cannot_be_rendered_says_why():
     assert "<b>" not in text.replace(r"\<b\>", "")
 
 
+def test_code_in_a_warning_is_code():
+    text = page([Touched("v3", "`*` is <b> as `pipeline card v3 --diff` says, ` and", None)])
+    assert "> `*` is \\<b\\> as `pipeline card v3 --diff` says, \\` and\n" in text
+
+
 def test_many_cards_share_the_room_of_one_comment():
     unified = "--- committed\n+++ rendered\n" + "+a line of the card\n" * 4000
     cards = [Touched(f"v{number}", "", changed(f"v{number}", unified, figures=200)) for number in range(9)]

@@ -165,7 +165,7 @@ def _check_all_seen(root: Path, made: Sequence[str], inputs: Sequence[str]) -> N
     if hidden := sorted({line[2:] for line in marked if line[0] == "S" or line[0].islower()}):
         raise UsageError(
             f"git was told not to look whether {_listed(hidden)} changed",
-            hint="Use `git update-index --no-skip-worktree` or `--no-assume-unchanged` on it, or end the sparse checkout.",
+            hint="Use `git update-index` with --no-skip-worktree or --no-assume-unchanged, or end the sparse checkout.",
         )
 
 

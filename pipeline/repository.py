@@ -235,7 +235,7 @@ def _is_repository(root: Path) -> bool:
     try:
         _run(root, ("rev-parse", "--show-toplevel"))
     except GitCommandError as error:
-        if "not a git repository" in str(error.stderr):
+        if "not a git repository (or any" in str(error.stderr):
             return False
         said = _said(error)
         hint = "Git says how to allow it." if "safe.directory" in said else ""

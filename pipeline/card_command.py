@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pipeline import console, repository
 from pipeline.card import assets, pull_request
+from pipeline.card.body import body
 from pipeline.card.diff import diff
 from pipeline.card.github_comment import comment
 from pipeline.card.plots import draw, plots
@@ -89,6 +90,12 @@ def show_touched(folders: Folders, revision: str, check: Callable[[str], object]
 def show_digest(name: str, folders: Folders) -> int:
     """What `pipeline release --reviewed` takes, of the card that the inputs render."""
     console.show_text(render.digest(render.rendered(load_release(folders.root, name), folders)))
+    return 0
+
+
+def show_body(name: str, folders: Folders) -> int:
+    """The card that the inputs render, as the summary of a workflow shows it."""
+    console.show_text(body(render.rendered(load_release(folders.root, name), folders)))
     return 0
 
 

@@ -217,6 +217,18 @@ def test_only_check_ends_with_5(committed, capsys):
         assert said(capsys, *wrong)[0] == 2
 
 
+def test_the_body_is_what_a_page_without_images_and_files_can_show(committed, capsys):
+    worsen(committed)
+    code, out, err = said(capsys, "--body")
+    assert (code, err) == (0, "")
+    assert out.startswith("# SmolLM2")
+    assert "19.00" in out, "what the inputs render, whether or not it is written"
+    assert "](assets/" not in out
+    assert "\nImage: " in out
+    assert not git(committed.parents[1], "status", "--porcelain", "--", "releases/demo/README.md")
+    assert said(capsys, "--body", "--open")[0] == 2
+
+
 def test_the_page_is_written_where_it_is_asked_for(committed, capsys, tmp_path):
     worsen(committed)
     page = tmp_path / "deep" / "page.html"

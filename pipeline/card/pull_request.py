@@ -59,6 +59,6 @@ def page(touched: Sequence[Touched], limit: int = LIMIT) -> str:
 def _section(one: Touched, room: int) -> str:
     heading = "" if one.diff else f"### {defused(plain(one.name))}: no card\n\n"
     # A character takes up to four bytes, escaped or broken into lines as it is.
-    said = f"> [!WARNING]\n{defused(quote(one.problem, room // 6))}\n\n" if one.problem else ""
+    said = f"> [!WARNING]\n{defused(quote(one.problem, room // 6, code_spans=True))}\n\n" if one.problem else ""
     warning = heading + said
     return warning + (comment(one.diff, room - size(warning)) if one.diff else "")

@@ -37,6 +37,11 @@ def test_a_card_that_cannot_be_rendered_says_why():
     assert "<b>" not in text.replace(r"\<b\>", "")
 
 
+def test_code_in_a_warning_is_code():
+    text = page([Touched("v3", "`*` is <b> as `pipeline card v3 --diff` says, ` and", None)])
+    assert "> `*` is \\<b\\> as `pipeline card v3 --diff` says, \\` and\n" in text
+
+
 def test_what_a_problem_says_calls_nobody_and_refers_to_nothing():
     problem = "ask @octocat, see #12, o/r#3 and GH-4\n#5"
     for diff in (None, changed("@v3")):

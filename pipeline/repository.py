@@ -165,7 +165,7 @@ def _check_all_seen(root: Path, made: Sequence[str], inputs: Sequence[str]) -> N
     if hidden := sorted({line[2:] for line in marked if line[0] == "S" or line[0].islower()}):
         raise UsageError(
             f"git was told not to look whether {_listed(hidden)} changed",
-            hint="Use `git update-index --no-skip-worktree` or `--no-assume-unchanged` on it, or end a sparse checkout.",
+            hint="Use `git update-index` with --no-skip-worktree or --no-assume-unchanged, or end the sparse checkout.",
         )
 
 
@@ -235,7 +235,7 @@ def _is_repository(root: Path) -> bool:
     try:
         _run(root, ("rev-parse", "--show-toplevel"))
     except GitCommandError as error:
-        if "not a git repository" in str(error.stderr):
+        if "not a git repository (or any" in str(error.stderr):
             return False
         said = _said(error)
         hint = "Git says how to allow it." if "safe.directory" in said else ""

@@ -299,3 +299,9 @@ def test_a_repository_that_git_refuses_is_an_error_and_not_none(root, monkeypatc
     ):
         with pytest.raises(UsageError, match=r"git refuses this repository: .*dubious ownership"):
             look()
+
+
+def test_a_worktree_whose_repository_is_gone_is_an_error_and_not_none(tmp_path):
+    (tmp_path / ".git").write_text(f"gitdir: {tmp_path}/gone/.git/worktrees/x\n")
+    with pytest.raises(UsageError, match=r"git refuses this repository: .*gone"):
+        repository.committed_files(tmp_path, "HEAD", "releases")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 import httpx2
 from huggingface_hub import (
     CommitOperationAdd,
+    CommitOperationCopy,
     CommitOperationDelete,
     HfApi,
 )
@@ -21,9 +22,10 @@ from huggingface_hub.utils import build_hf_headers, get_session, get_token, hf_r
 
 from pipeline.errors import HubError, HubRefused
 from pipeline.hub import client, lfs_process, xet
+from pipeline.hub.account import check_may_create
 from pipeline.hub.download import download
 from pipeline.hub.failures import translated
-from pipeline.hub.protocol import Commit
+from pipeline.hub.protocol import Commit, Upload
 from pipeline.hub.remote import RangesIgnored, RemoteFile
 from pipeline.manifest import File, Manifest
 
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from pipeline.hub.protocol import Advance, Repository, Upload
+    from pipeline.hub.protocol import Advance, Copy, Repository
 
 _XET_ATTEMPTS = 3  # for one file; after that it goes to large-file storage in the older way
 _SURELY_LARGE = 10_000_000  # bytes; whatever is larger is in large-file storage
@@ -62,6 +64,16 @@ class HuggingFace:
                 get_token()  # such a token belongs to no account
                 return f"the Trusted Publisher of {trusted}"
             return str(self._api.whoami()["name"])
+
+    def check_writable(self, repository: Repository) -> None:
+        with translated(f"look whether {repository} can be written"):
+            try:
+                self._api.auth_check(repository.id, repo_type=repository.kind, write=True)
+            except RepositoryNotFoundError:
+                account = self._api.whoami()
+            else:
+                return
+        check_may_create(repository, account)
 
     def head(self, repository: Repository, revision: str = "main") -> str | None:
         with translated(f"look at {repository}"):
@@ -147,20 +159,21 @@ class HuggingFace:
     def commit(
         self,
         repository: Repository,
-        uploads: Sequence[Upload],
+        uploads: Sequence[Upload | Copy],
         deletes: Sequence[str],
         *,
         parent: str,
         message: str,
     ) -> str:
-        operations = [_addition(upload) for upload in uploads]
+        operations = [_operation(upload) for upload in uploads]
         removals = [CommitOperationDelete(path, is_folder=False) for path in deletes]
         with translated(f"commit to {repository}"):
             if xet.is_available():
                 # The client would read and divide all of them again to learn that there is nothing to send.
-                held = self._held(repository, [upload for upload in uploads if upload.file.size > _SURELY_LARGE])
+                sent = [upload for upload in uploads if isinstance(upload, Upload)]
+                held = self._held(repository, [upload for upload in sent if upload.file.size > _SURELY_LARGE])
                 for operation in operations:
-                    if operation.path_in_repo in held:
+                    if isinstance(operation, _Counted) and operation.path_in_repo in held:
                         operation.mark_uploaded()
             commit = self._api.create_commit(
                 repository.id,
@@ -174,6 +187,10 @@ class HuggingFace:
     def tag(self, repository: Repository, name: str, commit: str) -> None:
         with translated(f"tag {repository} as {name}"):
             self._api.create_tag(repository.id, tag=name, revision=commit, repo_type=repository.kind)
+
+    def untag(self, repository: Repository, name: str) -> None:
+        with translated(f"remove the tag {name} of {repository}"), contextlib.suppress(RevisionNotFoundError):
+            self._api.delete_tag(repository.id, tag=name, repo_type=repository.kind)
 
     def address(self, repository: Repository, revision: str | None = None) -> str:
         return f"{self._shown}/{repository}" + (f"/tree/{revision}" if revision else "")
@@ -232,6 +249,12 @@ class _CountedFile(io.FileIO):
         block = super().read(size)
         self.advance(len(block))
         return block
+
+
+def _operation(upload: Upload | Copy) -> _Counted | CommitOperationCopy:
+    if isinstance(upload, Upload):
+        return _addition(upload)
+    return CommitOperationCopy(upload.file.path, upload.file.path, src_revision=upload.commit)
 
 
 def _addition(upload: Upload, advance: Callable[[int], None] = lambda _: None) -> _Counted:

@@ -144,12 +144,11 @@ def show_sizes(
 
 def card(name: str, *, check: bool) -> int:
     from pipeline.card import assets
-    from pipeline.card.diff import differs
 
     folders = _folders(None)
     path = folders.release(name) / "README.md"
     rendered, drawn = render.card_and_plots(load_release(folders.root, name), folders)
-    difference = differs(path.read_text() if path.exists() else "", rendered)
+    difference = rendered.encode() != (path.read_bytes() if path.exists() else b"")
     shown = path.relative_to(folders.root)
     if check and difference:
         raise CardDiffers(

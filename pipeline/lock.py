@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import MISSING, asdict, dataclass, fields, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import PipelineError
-from pipeline.evidence import built, complete, dump, each, opened
+from pipeline.evidence import built, check_kinds, complete, dump, each, opened
 from pipeline.manifest import Manifest
 from pipeline.metadata.base_card import BaseCard
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from pipeline.evidence import Text
 
 SCHEMA = 1
 _TASK = "text-generation"
@@ -150,7 +152,7 @@ class Lock:
         return dump({**fields, "schema": SCHEMA, "model": self.model.to_json(), "tools": dict(self.tools)})
 
     @classmethod
-    def from_json(cls, text: str, name: str = "release.lock.json") -> Lock:
+    def from_json(cls, text: Text, name: str = "release.lock.json") -> Lock:
         """The lock that `to_json` wrote; `PipelineError` that names the file for what something else wrote."""
         try:
             row = opened(text, ("schema",))
@@ -160,6 +162,7 @@ class Lock:
                     hint="It was written by another version of pipeline; release again with this one.",
                 )
             complete(row, (field.name for field in fields(cls) if field.default is MISSING), "it")
+            _check_own(row)
             base = built(LockedBase, row["base"], "`base`")
             return cls(
                 base=base if base.card is None else replace(base, card=BaseCard.from_json(base.card)),
@@ -172,9 +175,9 @@ class Lock:
                 rules=each(LockedRule, row, "rules"),
                 tools=row["tools"],
                 target=built(LockedTarget, row["target"], "`target`"),
-                pipeline_tag=str(row.get("pipeline_tag", _TASK)),
-                text_only=row.get("text_only") is True,
-                made=str(row.get("made", "")),
+                pipeline_tag=row.get("pipeline_tag", _TASK),
+                text_only=row.get("text_only", False),
+                made=row.get("made", ""),
                 waived=each(LockedWaiver, row, "waived"),
                 memory=each(ContextMemory, row, "memory"),
                 inputs=built(LockedInputs, row["inputs"], "`inputs`") if "inputs" in row else None,
@@ -185,3 +188,9 @@ class Lock:
                 f"{name} is not a lock file: {why}",
                 hint="It is written by `pipeline release`; restore it from git or release again.",
             ) from None
+
+
+def _check_own(row: Mapping[str, Any]) -> None:
+    check_kinds(Lock, row)
+    if row["bytes"] <= 0:  # whose share each class is of
+        raise ValueError("`bytes` is not above 0")

@@ -88,7 +88,7 @@ def _lint(name: str, card: str) -> None:
 def _published(asked: Asked, folders: Folders) -> str | None:
     file = lock_file(asked.name)
     path = folders.root / file
-    return Lock.from_json(path.read_text(), file).target.commit if path.exists() else None
+    return Lock.from_json(path.read_bytes(), file).target.commit if path.exists() else None
 
 
 @contextlib.contextmanager

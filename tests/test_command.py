@@ -194,3 +194,17 @@ def test_a_plan_of_a_release_whose_license_nobody_states_ends_with_one_error(rep
     told = capsys.readouterr().err
     assert "error: nobody states the license of demo: releases/demo/release.yaml has no `license`" in told
     assert "Say it in releases/demo/release.yaml, such as `license: apache-2.0`" in told
+
+
+def test_a_card_is_checked_byte_by_byte(repository, monkeypatch, capsys):
+    monkeypatch.chdir(repository.root)
+    folder = repository.root / "releases/demo"
+    for name in ("release.lock.json", "evidence.json"):
+        shutil.copy(ROOT / "releases/demo" / name, folder)
+    assert main(["card", "demo"]) == 0
+    written = (folder / "README.md").read_bytes()
+    assert main(["card", "demo", "--check"]) == 0
+    for other in (written.replace(b"\n", b"\r\n"), written + b"\xff"):
+        (folder / "README.md").write_bytes(other)
+        assert main(["card", "demo", "--check"]) == 5
+        assert "README.md is not what its inputs render" in capsys.readouterr().err

@@ -80,3 +80,72 @@ def test_a_file_from_before_other_models_could_be_measured_is_read():
         if key != "source"
     }
     assert Evidence.from_json(json.dumps({"measurements": [row]})).measurements == (BASE,)
+
+
+def with_row(measure, values, **changes):
+    row = {
+        **json.loads(Evidence((BASE,)).to_json())["measurements"][0],
+        "measure": measure,
+        "values": values,
+        **changes,
+    }
+    return json.dumps({"measurements": [row]})
+
+
+RATE = {"tokens": 5, "tokens_per_second": 1.5}
+ANSWER = {"prompt": "Why?", "text": "So.", "tokens": 1, "stopped": True, "problems": []}
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (with_row("perplexity", {}), "`values.perplexity` is missing"),
+        (with_row("perplexity", {"perplexity": None}), "`values.perplexity` should be a valid number"),
+        (with_row("perplexity", {"perplexity": "12"}), "`values.perplexity` should be a valid number"),
+        (with_row("perplexity", {"perplexity": True}), "`values.perplexity` should be a valid number"),
+        (with_row("perplexity", {"perplexity": 0}), "`values.perplexity` should be greater than 0"),
+        (with_row("perplexity", {"perplexity": 10**400}), "1" + "0" * 39 + "... is no finite number"),
+        (with_row("perplexity", {"perplexity": 2}).replace("2}", "2" * 5000 + "}"), "... is no finite number"),
+        (with_row("perplexity", {"perplexity": float("nan")}), "NaN is no finite number"),
+        (with_row("weight_error", {"all": float("-inf")}), "-Infinity is no finite number"),
+        (with_row("weight_error", {"all": 7}).replace("7}", "1e999}"), " 1e999 is no finite number"),
+        (with_row("perplexity", {"perplexity": 2, "standard_error": "x"}), "`values.standard_error` should be"),
+        (with_row("perplexity", {"perplexity": 2, "standard_error": -1}), "`values.standard_error` should be"),
+        (with_row("perplexity", {"perplexity": 2}, settings={"window": "x"}), "`settings.window` should be"),
+        (with_row("generation", {"passed": True}), "`values.transcripts` is missing"),
+        (
+            with_row("generation", {"passed": True, "transcripts": [ANSWER, {**ANSWER, "text": 5}]}),
+            "`values.transcripts.1.text` should be a valid string",
+        ),
+        (
+            with_row("generation", {"passed": True, "transcripts": [ANSWER]}, settings={"sampling": {"top_p": 1}}),
+            "`settings.sampling.temperature` is missing",
+        ),
+        (with_row("speed", {"generation": [RATE]}), "`values.prompt` is missing"),
+        (
+            with_row("speed", {"prompt": [{**RATE, "deviation": "1"}], "generation": []}),
+            "`values.prompt.0.deviation` should be",
+        ),
+        (with_row("serving", {"passed": True, "problems": []}), "`values.command` is missing"),
+        (with_row("divergence", {"loss_difference": 1e6}), "`values.loss_difference` should be less than"),
+        (with_row("speed", {}, measured_at=None), "`measured_at` of number 1 of `measurements` is no text"),
+        (with_row("speed", {}, machine="M3"), "`machine` of number 1 of `measurements` is no JSON object"),
+        (with_row("speed", []), "`values` of number 1 of `measurements` is no JSON object"),
+        (with_row("speed", {}, settings=5), "`settings` of number 1 of `measurements` is no JSON object"),
+        (with_row("speed", {}, tools={"mlx": 1}), "`tools` of number 1 of `measurements` is no JSON object of texts"),
+        (with_row("speed", {}, source="guessed"), "`source` of number 1 of `measurements` is none of measured, rep"),
+        ("[" * 100_000, "it is nested too deeply"),
+        (with_row("speed", {}, machine={"a": 0}).replace("0}", "[" * 200 + "]" * 200 + "}"), "nested too deeply"),
+        (b"{\xff}", "codec can't decode byte 0xff"),
+    ],
+)
+def test_one_broken_figure_is_one_error_that_names_the_file_and_the_figure(text, why):
+    with pytest.raises(PipelineError) as raised:
+        Evidence.from_json(text, "releases/demo/evidence.json")
+    assert str(raised.value).startswith("releases/demo/evidence.json does not hold evidence: ")
+    assert why in str(raised.value)
+
+
+def test_a_measure_that_nobody_knows_and_values_that_nobody_reads_are_kept():
+    for text in (with_row("beauty", {"of": [1]}), with_row("perplexity", {"perplexity": 2, "colour": "red"})):
+        assert Evidence.from_json(text).measurements

@@ -98,6 +98,20 @@ def test_a_review_sees_one_value_a_line_and_unescaped_words():
         (LOCK.to_json().replace('"bits_per_weight"', '"bpw"'), "is not a lock file: it has no `bits_per_weight`"),
         (LOCK.to_json().replace('"parameters": 10,', '"parameter": 10,'), "number 2 of `classes` has no `parameters`"),
         (LOCK.to_json().replace('"size"', '"length"'), "is not a lock file: a file of `model` has no `size`"),
+        (LOCK.to_json().replace('"bytes": 106000000', '"bytes": 0'), "is not a lock file: `bytes` is not above 0"),
+        (
+            LOCK.to_json().replace('"bytes": 106000000', '"bytes": "x"'),
+            "is not a lock file: `bytes` is no whole number",
+        ),
+        (LOCK.to_json().replace("6.25", "NaN"), "is not a lock file: NaN is no finite number"),
+        (LOCK.to_json().replace('"parameters": 10,', '"parameters": [],'), "`parameters` of number 2 of `classes` is"),
+        (LOCK.to_json().replace('"rules": []', '"rules": ["1"]'), "`rules` of number 1 of `classes` is no list of who"),
+        (LOCK.to_json().replace('"0.32.4"', "null"), "`tools` is no JSON object of texts"),
+        (
+            replace(LOCK, inputs=LockedInputs("5", dirty=False)).to_json().replace('"5"', "5"),
+            "is not a lock file: `commit` of `inputs` is no text",
+        ),
+        ("[" * 100_000, "is not a lock file: it is nested too deeply"),
     ],
 )
 def test_another_file_is_refused_by_name_with_the_reason_in_words_and_a_hint(text, told):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
@@ -90,11 +91,11 @@ class Diff:
             "old": self.old,
             "new": self.new,
             "counts": {verdict: self.counts.get(verdict, 0) for verdict in ORDER},
-            "figures": [asdict(change) for change in self.figures],
-            "settings": [asdict(change) for change in self.settings],
-            "sizes": [asdict(change) for change in self.sizes],
-            "facts": [asdict(change) for change in self.facts],
-            "front_matter": [asdict(change) for change in self.front_matter],
+            "figures": [_row(change) for change in self.figures],
+            "settings": [_row(change) for change in self.settings],
+            "sizes": [_row(change) for change in self.sizes],
+            "facts": [_row(change) for change in self.facts],
+            "front_matter": [_row(change) for change in self.front_matter],
             "words": [
                 {"what": one.what, "verdict": one.verdict, "parts": [{kind: text} for kind, text in one.parts]}
                 for one in self.words
@@ -102,6 +103,20 @@ class Diff:
             "remarks": list(self.remarks),
             "unified": self.unified,
         }
+
+
+def _row(change: Change) -> dict[str, Json]:
+    """Without what JSON does not know."""
+    return {key: _json(value) for key, value in asdict(change).items()}
+
+
+def _json(value: Json) -> Json:
+    """What is no finite number becomes a text."""
+    if isinstance(value, dict):
+        return {key: _json(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_json(inner) for inner in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def worst_first(changes: Iterable[Change]) -> tuple[Change, ...]:
@@ -115,4 +130,11 @@ def presence(old: Json, new: Json) -> Verdict:
 
 
 def relative(old: float | None, new: float | None) -> float | None:
-    return new / old - 1 if old and new is not None else None
+    """None too where it is no number that says anything: of what was not above 0, or without end."""
+    if old is None or new is None or old <= 0:
+        return None
+    try:
+        found = new / old - 1
+    except OverflowError:
+        return None
+    return found if math.isfinite(found) else None

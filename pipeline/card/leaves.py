@@ -26,8 +26,13 @@ def leaves(value: Json, keys: tuple[str, ...] = ()) -> dict[str, Json]:
 
 def differing(old: Mapping[str, Json], new: Mapping[str, Json]) -> dict[str, tuple[Json, Json]]:
     """The values that are not the same on both sides, by their paths; None for what one side has not."""
-    paths = [path for path in {**old, **new} if old.get(path) != new.get(path)]
+    paths = [path for path in {**old, **new} if not _same(old.get(path), new.get(path))]
     return {path: (old.get(path), new.get(path)) for path in paths}
+
+
+def _same(one: Json, other: Json) -> bool:
+    """Also of what is no number, which equals nothing."""
+    return one == other or repr(one) == repr(other)
 
 
 def _leaves(value: Json, keys: tuple[str, ...], path: str = "") -> Iterator[tuple[str, Json]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.card.figures import decimals
 from pipeline.metadata.values import is_address, is_hub_id
+from pipeline.release.metrics import number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,14 +43,14 @@ def _own(release: Release, figure: Perplexity) -> dict[str, Json]:
 
 def _imported(one: Measurement) -> list[Json]:
     """As it was reported, to the last digit, and by whom."""
-    value, text = one.values.get("perplexity"), str(one.settings.get("text", ""))
-    if not isinstance(value, int | float) or not math.isfinite(value):
+    value, text = number(one.values, "perplexity"), str(one.settings.get("text", ""))
+    if value is None:
         return []
     settings = {key: one.settings[key] for key in sorted(one.settings) if key not in {"text", "reported"}}
     result: dict[str, Json] = {
         "task": dict(_TASK),
         "dataset": {"type": _slug(text), "name": text or "unknown", "args": settings},
-        "metrics": [_metric(value, one.values.get("standard_error"), one.values.get("tokens"))],
+        "metrics": [_metric(value, number(one.values, "standard_error"), one.values.get("tokens"))],
     }
     address = one.settings.get("reported")
     source: dict[str, Json] = {"source": {"name": "Reported", "url": address}} if is_address(address) else {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -199,11 +200,11 @@ def _weight_errors(measurement: Measurement | None) -> WeightErrors | None:
 def _perplexity(measurement: Measurement | None) -> Perplexity | None:
     if measurement is None:
         return None
-    values = cast("Mapping[str, Any]", measurement.values)
+    value, tokens = number(measurement.values, "perplexity"), number(measurement.values, "tokens")
     return Perplexity(
-        value=float(values["perplexity"]),
-        error=values.get("standard_error"),
-        tokens=values.get("tokens"),
+        value=math.nan if value is None else value,
+        error=number(measurement.values, "standard_error"),
+        tokens=None if tokens is None else int(tokens),
         settings=measurement.settings,
         tools=measurement.tools,
         machine=measurement.machine,
@@ -212,7 +213,7 @@ def _perplexity(measurement: Measurement | None) -> Perplexity | None:
 
 
 def _generation(measurement: Measurement | None) -> Generation | None:
-    if measurement is None or not measurement.values["transcripts"]:
+    if measurement is None or not measurement.values.get("transcripts"):
         return None
     values = cast("Mapping[str, Any]", measurement.values)
     answers = tuple(
@@ -222,7 +223,7 @@ def _generation(measurement: Measurement | None) -> Generation | None:
         for row in values["transcripts"]
     )
     settings = cast("Mapping[str, Any]", measurement.settings)
-    sampling, prompts = settings.get("sampling"), settings.get("prompts", ())
+    sampling, prompts = settings.get("sampling"), settings.get("prompts") or ()
     templates = values.get("templates", ())
     return Generation(
         answers,

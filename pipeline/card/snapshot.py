@@ -54,7 +54,7 @@ def read(label: str, files: Mapping[str, bytes], *, whole: bool) -> Snapshot:
 
     # As for the card itself: what was measured counts only with the lock of that run.
     told = [IMPORTED] if whole and LOCK not in texts else [EVIDENCE, IMPORTED]
-    parts = [parsed(name, _evidence) for name in told]
+    parts = [parsed(name, Evidence.from_json) for name in told]
     measurements = [found.measurements for found in parts if found]
     evidence = Evidence().merged(one for several in measurements for one in several) if measurements else None
     if evidence is None and whole and not texts.keys() & set(told):
@@ -67,13 +67,3 @@ def read(label: str, files: Mapping[str, bytes], *, whole: bool) -> Snapshot:
         remarks=tuple(remarks),
         assets={name: raw for name, raw in files.items() if name.startswith("assets/")},
     )
-
-
-def _evidence(text: str, name: str) -> Evidence:
-    """What others wrote is taken for evidence only where it has that shape."""
-    found = Evidence.from_json(text, name)
-    for number, one in enumerate(found.measurements, 1):
-        names, tables = (one.measure, one.subject, one.source), (one.values, one.settings, one.tools, one.machine)
-        if not all(isinstance(name, str) for name in names) or not all(isinstance(table, dict) for table in tables):
-            raise PipelineError(f"{name} does not hold evidence: number {number} of `measurements` is none")
-    return found

@@ -54,12 +54,13 @@ def fill(folder: Path, values: Mapping[str, object]) -> str:
     environment.filters |= FILTERS
     environment.globals = {"table": tables.table}
     try:
-        return environment.get_template(CARD).render(values)
+        template = environment.get_template(CARD)
     except TemplateError as error:
-        raise PipelineError(
-            f"{_place(error, folder)}: {error.message}",
-            hint="Templates are written in Jinja; what they may name stands in pipeline/card/render.py.",
-        ) from error
+        raise _broken(error, folder) from error
+    try:
+        return template.render(values)
+    except Exception as error:  # a template can do anything to a value
+        raise _broken(error, folder) from error
 
 
 def _with_error(figure: object) -> str:
@@ -108,7 +109,15 @@ def _safe(value: object) -> str:
     raise TemplateRuntimeError(f"{value!r} needs a filter that says how it is written, such as `grouped` or `size`")
 
 
-def _place(error: TemplateError, folder: Path) -> str:
+def _broken(error: Exception, folder: Path) -> PipelineError:
+    said = error.message if isinstance(error, TemplateError) else f"{type(error).__name__}: {error}"
+    return PipelineError(
+        f"{_place(error, folder)}: {said}",
+        hint="Templates are written in Jinja; what they may name stands in pipeline/card/render.py.",
+    )
+
+
+def _place(error: Exception, folder: Path) -> str:
     """The template and the line where it happened, such as `templates/parts/run.md.j2:12`."""
     if isinstance(error, TemplateSyntaxError):
         name, line = error.filename or CARD, error.lineno

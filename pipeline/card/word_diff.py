@@ -16,7 +16,7 @@ ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
 _NEAR = 8
 """Words that are kept beside what changed."""
 _MOST = 1000
-"""Words of a text, and lines of a card, that are compared: there are hardly ever more, and it takes their square."""
+"""Words of a text, and changed lines of a card, that are compared: hardly ever are more, and it takes their square."""
 _WORD = re.compile(r"\S+\s*")
 _HEADING = re.compile(r"(#{1,6}) +(.*)")
 # As a reader of the card sees it: `Q4\_1` is Q4_1.
@@ -53,14 +53,30 @@ def word_diff(old: str, new: str) -> tuple[Part, ...]:
 
 
 def card_words(old: str, new: str) -> tuple[Words, ...]:
-    """Changed lines of two card bodies, each named by the section that it stands in."""
-    before, after = (_lines(body) for body in (old, new))
+    """Changed lines of two card bodies, each named by the section that it stands in.
+
+    Of what lies between the first and the last change only `_MOST` lines are compared; of others it is said that they
+    are not the same.
+    """
+    every, others = (_lines(body) for body in (old, new))
+    start = _alike(every, others)
+    behind = _alike(every[start:][::-1], others[start:][::-1])
+    between, others_between = (lines[start : len(lines) - behind] for lines in (every, others))
+    before, after = between[:_MOST], others_between[:_MOST]
     matcher = SequenceMatcher(None, before, after)
     found: list[Words] = []
     for kind, start, end, other_start, other_end in matcher.get_opcodes():
         if kind != "equal":
             found += _changed(before[start:end], after[other_start:other_end])
+    if between[_MOST:] != others_between[_MOST:]:
+        rest: Part = ("same", f"{ELLIPSIS} more lines are others, too many to be compared one by one")
+        found.append(Words(f"after {_MOST:,} lines", "changed", (rest,)))
     return tuple(found)
+
+
+def _alike(one: Sequence[tuple[str, str]], other: Sequence[tuple[str, str]]) -> int:
+    """How many lines both begin with."""
+    return next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
 def _changed(old: Sequence[tuple[str, str]], new: Sequence[tuple[str, str]]) -> Iterator[Words]:
@@ -94,7 +110,7 @@ def _lines(body: str) -> list[tuple[str, str]]:
             section = heading[2] if heading else section
             found.append((section, heading[2] if heading else line))
             section = "opening" if section == "summary" else section
-    return found[:_MOST]
+    return found
 
 
 def _words(text: str) -> list[str]:

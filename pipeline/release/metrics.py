@@ -75,9 +75,13 @@ def figures(measurement: Measurement) -> tuple[Figure, ...]:
 def number(values: Mapping[str, Json], key: str) -> float | None:
     """The finite number under `key`; None for anything else."""
     value = values.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value)
+    try:
+        found = float(value)
+    except OverflowError:
+        return None
+    return found if math.isfinite(found) else None
 
 
 def problems(values: Mapping[str, Json]) -> tuple[str, ...]:

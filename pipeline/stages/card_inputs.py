@@ -51,7 +51,7 @@ def imported_figures(folders: Folders, name: str) -> Evidence:
     """The figures of other programs, which a person took over with `pipeline evidence import`."""
     file = imported_file(name)
     path = folders.root / file
-    return Evidence.from_json(path.read_text(), file) if path.exists() else Evidence()
+    return Evidence.from_json(path.read_bytes(), file) if path.exists() else Evidence()
 
 
 def planned_lock(job: Planned) -> Lock:
@@ -139,7 +139,7 @@ def _evidence(folders: Folders, name: str, *, released: bool) -> Evidence:
     if not released:
         return imported
     file = evidence_file(name)
-    return Evidence.from_json((folders.root / file).read_text(), file).merged(imported.measurements)
+    return Evidence.from_json((folders.root / file).read_bytes(), file).merged(imported.measurements)
 
 
 def _sibling(folders: Folders, name: str, of: Asked) -> Sibling:

@@ -53,7 +53,7 @@ def check_new(asked: Asked, folders: Folders, remade: Sequence[str]) -> None:
 
 def record(asked: Asked, folders: Folders) -> str:
     """The commit of what happened, made and tagged now unless an earlier run came so far."""
-    lock = Lock.from_json((folders.root / lock_file(asked.name)).read_text(), lock_file(asked.name))
+    lock = Lock.from_json((folders.root / lock_file(asked.name)).read_bytes(), lock_file(asked.name))
     target = lock.target
     message = (
         f"Release {tag(asked)}\n\n{asked.release.title}, published as {target.repo} at {target.tag}.\n\n"

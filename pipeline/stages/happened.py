@@ -33,7 +33,7 @@ def happened(folders: Folders, name: str, why: str) -> tuple[Lock, Evidence]:
                 f"{file} is not there: {why}",
                 hint=f"Run `pipeline release {name} --until render` first.",
             )
-    lock, evidence = ((folders.root / file).read_text() for file in files)
+    lock, evidence = ((folders.root / file).read_bytes() for file in files)
     return Lock.from_json(lock, files[0]), Evidence.from_json(evidence, files[1])
 
 
@@ -89,7 +89,7 @@ def _perplexity(folders: Folders, name: str) -> Measurement | Unknown:
     path = folders.root / file
     if not path.exists():
         return Unknown(f"{file} is not there: run `pipeline release {name}` first")
-    found = Evidence.from_json(path.read_text(), file).find("perplexity", "quantized")
+    found = Evidence.from_json(path.read_bytes(), file).find("perplexity", "quantized")
     return found or Unknown(f"the perplexity of {name} was not measured")
 
 

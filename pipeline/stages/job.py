@@ -94,7 +94,7 @@ class Job(Planned):
     def published_commit(self) -> str | None:
         """The commit that an earlier run of this release made."""
         path = self.folders.root / lock_file(self.name)
-        return Lock.from_json(path.read_text(), lock_file(self.name)).target.commit if path.exists() else None
+        return Lock.from_json(path.read_bytes(), lock_file(self.name)).target.commit if path.exists() else None
 
 
 def open_job(asked: Asked, folders: Folders, hub: Hub, *, keep: bool) -> Job:

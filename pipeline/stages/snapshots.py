@@ -153,6 +153,10 @@ def _of_path(path: Path, shown: str) -> Snapshot:
                 hint="Name a folder that holds a card, its evidence or both.",
             )
         return on_disk(path, shown)
+    if not path.is_file():
+        raise UsageError(
+            f"{shown} is neither a file nor a folder", hint="Name a card, its evidence, or a folder that holds them."
+        )
     name = CARD if path.suffix.lower() in {".md", ".markdown"} else _json_kind(path)
     return snapshot.read(shown, _read({name: path}), whole=False)
 

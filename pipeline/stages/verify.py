@@ -81,7 +81,7 @@ def read_lock(asked: Asked, folders: Folders) -> Lock:
     """The lock of a release that was published; `PipelineError` where nothing says that it was."""
     file = lock_file(asked.name)
     path = folders.root / file
-    if not path.exists() or not (lock := Lock.from_json(path.read_text(), file)).target.commit:
+    if not path.exists() or not (lock := Lock.from_json(path.read_bytes(), file)).target.commit:
         raise PipelineError(
             f"{file} names no published commit",
             hint=f"Publish with `pipeline release {asked.name}`, or check out the commit of {file} after it was.",

@@ -71,7 +71,7 @@ def test_figures_of_other_models_are_not_this_ones(demo):
     assert results(demo.with_evidence(demo.theirs("base", 3.5), demo.theirs("MLX 3 bit", 3.6))) == []
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, None, "3.7"])
+@pytest.mark.parametrize("value", [math.nan, math.inf, None, "3.7", 10**400])
 def test_what_is_no_figure_is_left_out(demo, value):
     figure = demo.theirs("quantized", 3.777, settings={"reported": "javascript:alert(1)"}, values={"perplexity": value})
     own = demo.perplexity("quantized", math.inf, None)

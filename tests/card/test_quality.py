@@ -64,7 +64,8 @@ def test_an_imported_figure_never_stands_for_one_that_was_measured_here(demo, su
     ],
 )
 def test_the_paired_difference_decides_where_it_was_measured(measured, nats, error, verdict, words):
-    base, quantized = measured.evidence.measurements[:2]
+    base = measured.evidence.measurements[0]
+    quantized = measured.perplexity("quantized", 12.4981 * math.exp(nats), 0.4187)
     paired = measured.divergence(values={"loss_difference": nats, "loss_difference_error": error})
     changed = measured.with_evidence(base, quantized, paired)
     found = quality.read(changed.evidence).comparison
@@ -101,10 +102,9 @@ def test_a_part_without_evidence_is_left_out(demo, measured, part):
     assert part not in demo.card()
 
 
-def test_a_figure_that_is_no_number_is_said_and_not_compared(demo):
-    card = demo.with_evidence(
-        demo.perplexity("base", 12.5, 0.4), demo.perplexity("quantized", math.inf, math.nan)
-    ).card()
+@pytest.mark.parametrize("value", [math.inf, None, "13", 10**400])
+def test_a_figure_that_is_no_number_is_said_and_not_compared(demo, value):
+    card = demo.with_evidence(demo.perplexity("base", 12.5, 0.4), demo.perplexity("quantized", value, math.nan)).card()
     assert "Perplexity not finite." in card
     assert "model-index" not in parse(card)[0]
 

@@ -47,6 +47,9 @@ def test_without_them_the_shipped_ones_are_used(demo, tmp_path):
         ("{% include '../secret' %}", "../secret"),
         ("{{ lock.parameters }}", "134515008 needs a filter"),
         ("{{ lock.parameters | with_error }}", "takes a perplexity"),
+        ("\n\n{{ lock.bytes | code }}", "templates/parts/run.md.j2:3: TypeError: "),
+        ("\n{% set x = 1/0 %}", "templates/parts/run.md.j2:2: ZeroDivisionError: division by zero"),
+        ("{{ {}['a'].b | python }}{{ [] | first | size }}", "templates/parts/run.md.j2:1: "),
     ],
 )
 def test_a_template_that_does_not_work_is_named_with_its_line(own, text, message):

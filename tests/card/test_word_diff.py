@@ -50,3 +50,19 @@ def test_words_of_a_card_are_named_by_their_section():
 def test_markdown_is_shown_as_it_reads():
     (words,) = card_words("## A\n\nQ4\\_1 is \\*old\\*\n", "## A\n\nQ4\\_1 is new\n")
     assert words.parts == (("same", "Q4_1 is "), ("removed", "*old*"), ("added", "new"))
+
+
+LONG = [f"line {number}" for number in range(3000)]
+
+
+def test_the_last_line_of_a_long_card_is_compared_like_the_first():
+    found = card_words("\n".join(LONG), "\n".join(["line zero", *LONG[1:-1], "the end"]))
+    assert [words.verdict for words in found][-1] == "changed"
+    assert "the rest" not in str(found)
+    (only,) = card_words("\n".join(LONG), "\n".join([*LONG[:-1], "the end"]))
+    assert [part for part in only.parts if part[0] == "added"] == [("added", "the end")]
+
+
+def test_what_is_too_long_to_be_compared_is_said_to_differ():
+    other = [f"row {number}" for number in range(2500)]
+    assert card_words("\n".join(LONG), "\n".join(other))[-1].what == "after 1,000 lines"

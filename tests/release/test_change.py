@@ -88,3 +88,15 @@ def test_from_the_base_the_divergence_knows_more_than_two_perplexities():
 
 def test_the_model_that_was_not_measured_is_named():
     assert from_base(Evidence((LATER,))) == Unknown("the perplexity of the base model was not measured")
+
+
+@pytest.mark.parametrize(("quantized", "paired"), [(12.5, True), (12.506, True), (12.9, False), (12.1, False)])
+def test_a_divergence_that_contradicts_the_two_perplexities_is_not_believed(quantized, paired):
+    base, quantized = perplexity(12.0, "base"), perplexity(quantized)
+    values = {"loss_difference": math.log(12.5 / 12.0), "loss_difference_error": 0.01, "tokens": 4}
+    divergence = replace(quantized, measure="divergence", values=values)
+    change = from_base(Evidence((base, quantized, divergence)))
+    assert change.paired is paired
+    assert change.share == pytest.approx((12.5 if paired else quantized.values["perplexity"]) / 12.0 - 1)
+    elsewhere = replace(quantized, settings={**SETTINGS, "window": 9})
+    assert from_base(Evidence((base, elsewhere, divergence))).paired, "of other tokens it says nothing about it"

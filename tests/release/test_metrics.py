@@ -82,7 +82,7 @@ def test_a_check_counts_its_problems_and_passes_only_when_it_says_so(values, pro
     assert [figure.value for figure in figures(measured("serving", **values))] == [problems]
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, None, True, "12"])
+@pytest.mark.parametrize("value", [math.nan, math.inf, None, True, "12", 10**400])
 def test_what_is_no_number_is_no_figure(value):
     assert figures(measured("perplexity", perplexity=value)) == ()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -107,3 +108,11 @@ def test_what_is_no_state_of_a_release_is_refused(against, folders):
     commit(folders.root)
     with pytest.raises(UsageError):
         held(folders, against=against)
+
+
+def test_what_is_neither_file_nor_folder_is_refused_before_it_is_read(folders, tmp_path):
+    commit(folders.root)
+    os.mkfifo(tmp_path / "evidence.json")
+    for path in ("/dev/zero", str(tmp_path / "evidence.json")):
+        with pytest.raises(UsageError, match="is neither a file nor a folder"):
+            held(folders, against=path)

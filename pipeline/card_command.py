@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import webbrowser
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from pipeline import console, repository
 from pipeline.card import assets, pull_request
+from pipeline.card.body import body
 from pipeline.card.diff import diff
 from pipeline.card.github_comment import comment
 from pipeline.card.plots import draw, plots
@@ -16,7 +16,7 @@ from pipeline.card.pull_request import Touched
 from pipeline.card.snapshot import Snapshot
 from pipeline.errors import PipelineError, UsageError
 from pipeline.manifest import write_atomically
-from pipeline.release.find import release_names
+from pipeline.release.find import RESERVED, release_names
 from pipeline.release.load import load_release
 from pipeline.stages import render, snapshots
 from pipeline.stages.card_inputs import inputs_of
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pipeline.card.inputs import Inputs
     from pipeline.evidence import Evidence
     from pipeline.lock import Lock
+    from pipeline.release.load import Asked
     from pipeline.stages.job import Folders
 
 Format = Literal["term", "github", "json"]
@@ -49,7 +50,9 @@ def show_diff(
 
     browse: write the page, into the workspace unless `page` says where, and open it.
     """
-    found, old, new = _compared(name, folders, against or "", drawn=bool(page or browse))
+    asked = load_release(folders.root, name)
+    old = snapshots.before(asked, folders, against or "")
+    found, new = _compared(asked, folders, old, drawn=bool(page or browse))
     # The page first: whoever reads what is printed may stop in the middle.
     if page or browse:
         path = page or folders.workspace / "pages" / f"{name}.html"
@@ -71,29 +74,16 @@ def show_touched(folders: Folders, revision: str, check: Callable[[str], object]
     held = repository.committed_files(folders.root, revision, "releases")
     if held is None:
         raise UsageError(f"there is no commit `{revision}` to compare with")
-    touched, failures = [], []
-    for name in release_names(folders.root):
-        problem, found = "", None
-        # One whose card was never written is shown as it is planned.
-        file = next(one for one in ("README.md", "release.yaml") if (folders.release(name) / one).exists())
-        before = held[1].get(f"{name}/{file}")
-        try:
-            if file == "README.md" or f"{name}/README.md" in held[1]:
-                check(name)
-            if before == (folders.release(name) / file).read_bytes():
-                continue
-        except PipelineError as error:
-            failures.append(error)
-            problem = f"{error}\n{error.hint}".strip()
-        with contextlib.suppress(PipelineError):  # then the check has said why
-            found = _compared(name, folders, revision)[0]
-        touched.append(Touched(name, problem, found))
+    looked = [_look(name, folders, revision, held, check) for name in release_names(folders.root)]
+    found = [*(one for one, _ in looked if one), *_removed(folders.root, held[1])]
+    touched = sorted(found, key=lambda one: one.name)
     if touched:
         console.show_text(pull_request.page(touched))
         if summary:
             write_atomically(summary, pull_request.page(touched, _SUMMARY))
-    if failures:
-        raise failures[0]
+    for _, failure in looked:
+        if failure:
+            raise failure
     return 0
 
 
@@ -103,20 +93,68 @@ def show_digest(name: str, folders: Folders) -> int:
     return 0
 
 
-def _compared(name: str, folders: Folders, against: str, *, drawn: bool = False) -> tuple[Diff, Snapshot, Snapshot]:
-    """What changed, from which state to which; drawn: with the plots of the new one, even if not written."""
-    asked = load_release(folders.root, name)
-    old = snapshots.before(asked, folders, against)
+def show_body(name: str, folders: Folders) -> int:
+    """The card that the inputs render, as the summary of a workflow shows it."""
+    console.show_text(body(render.rendered(load_release(folders.root, name), folders)))
+    return 0
+
+
+def _look(
+    name: str, folders: Folders, revision: str, held: tuple[str, Mapping[str, bytes]], check: Callable[[str], object]
+) -> tuple[Touched | None, PipelineError | None]:
+    """What is to be told of a release, and why its card fails the check; held: the commit and its `releases/`."""
+    commit, before = held
+    folder = folders.release(name)
+    failure: PipelineError | None = None
+    try:
+        if (folder / "README.md").exists() or f"{name}/README.md" in before:
+            check(name)
+        if not _differs(folder, snapshots.inside(name, before), before.get(f"{name}/release.yaml")):
+            return None, None
+    except PipelineError as error:
+        failure = error
+    try:
+        asked = load_release(folders.root, name)
+        found, _ = _compared(asked, folders, snapshots.held(asked, folders, revision, commit, before))
+    except PipelineError as error:
+        return Touched(name, _told(failure or error), None), failure
+    return Touched(name, _told(failure) if failure else "", found), failure
+
+
+def _removed(root: Path, before: Mapping[str, bytes]) -> list[Touched]:
+    """Releases and cards that were there and are not any more, by the files in `releases/` before."""
+    paths = [path for path in before if path.count("/") == 1 and path.endswith(("/release.yaml", "/README.md"))]
+    gone = {path.partition("/")[0] for path in paths if not (root / "releases" / path).exists()}
+    names = gone - {RESERVED, *release_names(root)}
+    return [Touched(name, f"releases/{name} is removed by this", None) for name in names]
+
+
+def _differs(folder: Path, before: Mapping[str, bytes], asked: bytes | None) -> bool:
+    """Whether a card, its figures, its lock or its plots are not what they were.
+
+    asked: release.yaml as it was. One whose card was never written is shown as it is planned by that.
+    """
+    if snapshots.card_files(folder) != before:
+        return True
+    return not (folder / "README.md").exists() and (folder / "release.yaml").read_bytes() != asked
+
+
+def _told(error: PipelineError) -> str:
+    return f"{error}\n{error.hint}".strip()
+
+
+def _compared(asked: Asked, folders: Folders, old: Snapshot, *, drawn: bool = False) -> tuple[Diff, Snapshot]:
+    """What changed since `old`, and the state now; drawn: with its plots, even if not written."""
     inputs = inputs_of(asked, folders)
     new = _rendered(inputs, folders)
     if drawn:
-        new = replace(new, assets=_plots(inputs, folders.release(name)))
+        new = replace(new, assets=_plots(inputs, folders.release(asked.name)))
 
     def card_of(evidence: Evidence, lock: Lock, siblings: Mapping[str, Evidence]) -> str:
         beside = (replace(one, evidence=siblings.get(one.name, one.evidence)) for one in inputs.siblings)
         return _card(replace(inputs, evidence=evidence, lock=lock, siblings=tuple(beside)), folders)
 
-    return diff(name, old, new, card_of), old, new
+    return diff(asked.name, old, new, card_of), new
 
 
 def _rendered(inputs: Inputs, folders: Folders) -> Snapshot:

@@ -23,7 +23,8 @@ exit codes:
   2    something to correct: a release file, the command line, the base model, the disk
   3    thresholds missed, nothing was published
   4    the Hub refused or gave up; the same command resumes
-  5    the card is not what its inputs render, or not the one that was reviewed
+  5    the card is not what its inputs render, not the one that was reviewed, or a published release is not
+       what its lock says
   130  interrupted; the same command resumes
 """
 
@@ -158,6 +159,9 @@ def _parser() -> argparse.ArgumentParser:
     how.add_argument("--check", action="store_true", help="write nothing; exit 5 when the card differs")
     how.add_argument("--digest", action="store_true", help="write nothing; print what `release --reviewed` takes")
     how.add_argument(
+        "--body", action="store_true", help="write nothing; print its text for a page without its images and files"
+    )
+    how.add_argument(
         "--diff", nargs="?", const="", metavar="AGAINST", help="write nothing; show what changed since AGAINST"
     )
     card.add_argument(
@@ -169,6 +173,7 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_compare(commands)
     _add_cards(commands)
+    _add_published(commands)
     _add_recipe(commands)
     _add_evidence(commands)
 
@@ -268,6 +273,51 @@ def _add_init(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         help="where the tokenizer is Python code of the base's repository: let it run. Read it before",
     )
     _with_workspace(init)
+
+
+def _add_published(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    verify = _command(
+        commands,
+        "verify",
+        "compare what is published with its lock",
+        "Compares size and digest of every file of a release: as its lock has it, as it lies in the workspace, and as\n"
+        "the Hub holds it at the commit that the tag names. Without a workspace, as on a reviewer's machine, local\n"
+        "files are not looked at. Exit 5 when anything differs. Reads only.",
+        "  pipeline verify demo\n  pipeline verify v2.5 --json | jq '.files[] | select(.hub != \"same\")'",
+    )
+    verify.set_defaults(run=_verify)
+    _with_name(verify)
+    _with_workspace(verify)
+    verify.add_argument("--json", action="store_true", help="every file and what was found, for programs")
+
+    rollback = _command(
+        commands,
+        "rollback",
+        "make an older tag the present revision, without sending weights",
+        "Makes one commit after which main holds exactly the files of the tag: large ones are pointed at, as the Hub\n"
+        "has their bytes, small ones are fetched and sent back, and what is newer is deleted. History and tags stay.",
+        "  pipeline rollback demo --to v1 --dry-run    say what one commit would do\n  pipeline rollback demo --to v1",
+    )
+    rollback.set_defaults(run=_rollback)
+    _with_name(rollback)
+    rollback.add_argument("--to", metavar="TAG", required=True, help="a tag of the release's repository on the Hub")
+    rollback.add_argument("--dry-run", action="store_true", help="say what it would do and stop")
+    _with_workspace(rollback)
+
+    yank = _command(
+        commands,
+        "yank",
+        "withdraw a release: warn on its card, remove its tag",
+        "Puts a warning with your reason at the top of the card on the Hub, then removes the release's tag. Its files\n"
+        "stay, so that nothing breaks for those who load it by commit. The tag is not used again: raise target.tag.",
+        "  pipeline yank demo --reason 'The chat template drops the system prompt; use v2.' --dry-run\n"
+        "  pipeline yank demo --reason 'The chat template drops the system prompt; use v2.'",
+    )
+    yank.set_defaults(run=_yank)
+    _with_name(yank)
+    yank.add_argument("--reason", metavar="TEXT", required=True, help="what people read at the top of the card")
+    yank.add_argument("--dry-run", action="store_true", help="show the warning and stop")
+    _with_workspace(yank)
 
 
 def _add_recipe(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -473,13 +523,16 @@ def _card(options: argparse.Namespace) -> int:
     from pipeline.errors import UsageError
 
     paged = options.page or options.open
-    if (options.check or options.digest) and (paged or options.format):
-        option = "--check" if options.check else "--digest"
+    alone = {"--check": options.check, "--digest": options.digest, "--body": options.body}
+    option = next((name for name, given in alone.items() if given), None)
+    if option and (paged or options.format):
         raise UsageError(f"{option} shows no diff: leave out --format, --page and --open")
     if options.format and options.diff is None:
         raise UsageError("--format says how a diff is shown: add --diff")
     if options.digest:
         return command.show_digest(options.name)
+    if options.body:
+        return command.show_body(options.name)
     if options.diff is None and not paged:
         return command.card(options.name, check=options.check)
     return command.show_card_diff(
@@ -502,6 +555,24 @@ def _compare(options: argparse.Namespace) -> int:
     from pipeline import command
 
     return command.show_comparison((options.first, options.second), options.workspace, as_json=options.json)
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from pipeline import command
+
+    return command.verify(options.name, options.workspace, as_json=options.json)
+
+
+def _rollback(options: argparse.Namespace) -> int:
+    from pipeline import command
+
+    return command.rollback(options.name, options.workspace, options.to, dry_run=options.dry_run)
+
+
+def _yank(options: argparse.Namespace) -> int:
+    from pipeline import command
+
+    return command.yank(options.name, options.workspace, options.reason, dry_run=options.dry_run)
 
 
 def _recipe_show(options: argparse.Namespace) -> int:

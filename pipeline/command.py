@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline import card_command, console, stages
+from pipeline import card_command, console, published_command, stages
 from pipeline.card import quality
 from pipeline.engine.plan import plan
 from pipeline.engine.run import run
@@ -25,6 +25,7 @@ from pipeline.stages.front_matter import check_front_matter
 from pipeline.stages.happened import check_against, side
 from pipeline.stages.job import Folders, Job, open_job
 from pipeline.stages.publishing import Publishing
+from pipeline.stages.room import check_room
 from pipeline.stages.sizes import sizes
 from pipeline.weights.base import weight_files
 
@@ -71,6 +72,7 @@ def release(
         planned = plan(stages.tasks(job, until), job.workspace)
         console.show_plan(planned, every=every, dry_run=False)
         publishing.check_planned(job, planned)
+        check_room(planned, job.workspace, window=window, rehearsal=job.release.hub == "local")
         measuring.import_ahead(planned)
         try:
             with progress:
@@ -175,6 +177,10 @@ def show_digest(name: str) -> int:
     return card_command.show_digest(name, _folders(None))
 
 
+def show_body(name: str) -> int:
+    return card_command.show_body(name, _folders(None))
+
+
 def show_card_diff(
     name: str,
     workspace: Path | None,
@@ -198,6 +204,18 @@ def show_comparison(names: tuple[str, str], workspace: Path | None, *, as_json: 
     return 0
 
 
+def verify(name: str, workspace: Path | None, *, as_json: bool = False) -> int:
+    return published_command.show_verified(name, _folders(workspace), as_json=as_json)
+
+
+def rollback(name: str, workspace: Path | None, tag: str, *, dry_run: bool) -> int:
+    return published_command.rollback(name, _folders(workspace), tag, dry_run=dry_run)
+
+
+def yank(name: str, workspace: Path | None, reason: str, *, dry_run: bool) -> int:
+    return published_command.yank(name, _folders(workspace), reason, dry_run=dry_run)
+
+
 def hub(workspace: Path | None, port: int, faults: str | None = None) -> int:
     from pipeline.hub.local.bad_day import load_faults
     from pipeline.hub.local.server import serve
@@ -207,7 +225,7 @@ def hub(workspace: Path | None, port: int, faults: str | None = None) -> int:
 
     def ready(endpoint: str) -> None:
         console.show_note(
-            f"the embedded Hub serves {folder}\n\n    export HF_ENDPOINT={endpoint} HF_HUB_DISABLE_XET=1\n\n"
+            f"the embedded Hub serves {folder}\n\n    export HF_ENDPOINT={endpoint}\n\n"
             "points any Hub client at it. Ctrl-C ends it."
         )
 

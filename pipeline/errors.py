@@ -103,6 +103,12 @@ class CardDiffers(PipelineError):
     exit_code = 5
 
 
+class PublishedDiffers(PipelineError):
+    """What the Hub or the workspace holds of a release is not what its lock says."""
+
+    exit_code = 5
+
+
 class Interrupted(PipelineError):
     """Stopped by the user; the same command resumes."""
 

@@ -111,7 +111,7 @@ class LockedInputs:
 class Lock:
     """model: every file of the result; bytes: of its tensors, scales and biases included; tools: name to version.
 
-    pipeline_tag: its task, as the Hub names that.
+    pipeline_tag: its task, as the Hub names that; text_only: the base reads images, and this does not.
     made: the day (UTC) on which the last weights were written, such as 2026-01-31; "" where that is not known.
     inputs: None outside of git.
     """
@@ -127,6 +127,7 @@ class Lock:
     tools: Mapping[str, str]
     target: LockedTarget
     pipeline_tag: str = _TASK
+    text_only: bool = False
     made: str = ""
     waived: tuple[LockedWaiver, ...] = ()
     memory: tuple[ContextMemory, ...] = ()
@@ -137,6 +138,8 @@ class Lock:
         for key in ("made", "waived", "memory", "inputs"):  # a lock without them is as one that is older than they are
             if not fields[key]:
                 del fields[key]
+        if not self.text_only:
+            del fields["text_only"]
         if self.pipeline_tag == _TASK:
             del fields["pipeline_tag"]
         del fields["base"]["card"]
@@ -170,6 +173,7 @@ class Lock:
                 tools=row["tools"],
                 target=built(LockedTarget, row["target"], "`target`"),
                 pipeline_tag=str(row.get("pipeline_tag", _TASK)),
+                text_only=row.get("text_only") is True,
                 made=str(row.get("made", "")),
                 waived=each(LockedWaiver, row, "waived"),
                 memory=each(ContextMemory, row, "memory"),

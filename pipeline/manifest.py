@@ -80,6 +80,12 @@ class Manifest:
         lines = [[f.path, f.size, f.sha256 or f.git_sha1] for f in self.files]
         return hashlib.sha256(json.dumps(lines, separators=(",", ":")).encode()).hexdigest()
 
+    def sums(self) -> str:
+        """Lines as `sha256sum --check` reads them; every file has to be known by its SHA-256."""
+        if nameless := [file.path for file in self.files if not file.sha256 or "\n" in file.path]:
+            raise ValueError(f"no line can be written for {nameless}")
+        return "".join(f"{file.sha256}  {file.path}\n" for file in self.files)
+
     def to_json(self) -> list[Json]:
         return [{key: value for key, value in asdict(file).items() if value != ""} for file in self.files]
 

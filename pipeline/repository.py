@@ -12,6 +12,8 @@ from pipeline.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from git import GitCommandError
+
 # What git knows a commit by: names, hashes, `HEAD~2`, `v1^`, `main@{1}`.
 _REVISION = re.compile(r"[^\s\W_][^\s\x00-\x1f:\\?*\[]*|@")
 _ORDINARY = {0o100644, 0o100755}
@@ -30,9 +32,9 @@ def last_change(root: Path, paths: Sequence[str]) -> tuple[str | None, bool] | N
     """The last commit that touched one of `paths`, relative to `root`, and whether they differ from what is committed.
 
     That commit stays the same while others are made beside it. It is None before the first one; all is None outside of
-    git.
+    git. `UsageError` where git refuses the repository.
     """
-    if not _has_git() or not _succeeds(root, "rev-parse", "--show-toplevel"):
+    if not _is_repository(root):
         return None
     return _last_commit(root, paths), bool(_changed(root, paths))
 
@@ -41,12 +43,13 @@ def committed_files(root: Path, revision: str, folder: str) -> tuple[str, dict[s
     """The commit that `revision` names, and all ordinary files that it holds in `folder` of the tree at `root`.
 
     None where there is no such commit, or no git. Paths are relative to `folder`; links and large files are left out.
+    `UsageError` where git refuses the repository.
     """
-    from git import BadName, Blob, GitCommandError, InvalidGitRepositoryError, Repo
-
     # A revision is never taken for an option, and a path or a range is none.
-    if not _REVISION.fullmatch(revision):
+    if not _REVISION.fullmatch(revision) or not _is_repository(root):
         return None
+    from git import BadName, Blob, GitCommandError, InvalidGitRepositoryError, Repo, Tree
+
     try:
         with Repo(root, search_parent_directories=True) as repository:
             name = str(repository.git.rev_parse("--verify", "--quiet", f"{revision}^{{commit}}"))
@@ -55,6 +58,8 @@ def committed_files(root: Path, revision: str, folder: str) -> tuple[str, dict[s
             try:
                 tree = commit.tree.join((inside / folder).as_posix())
             except KeyError:
+                return commit.hexsha, {}
+            if not isinstance(tree, Tree):  # a file or a submodule has that name
                 return commit.hexsha, {}
             found = {
                 str(blob.path)[len(str(tree.path)) + 1 :]: blob.data_stream.read()
@@ -67,14 +72,17 @@ def committed_files(root: Path, revision: str, folder: str) -> tuple[str, dict[s
 
 
 def check_recordable(root: Path, made: Sequence[str], inputs: Sequence[str], tag: str) -> None:
-    """`UsageError` for everything that `record` would fail for or mix with the work of others; writes nothing.
+    """`UsageError` for what `record` would fail for or mix with the work of others, as far as looking tells.
+
+    Writes nothing, and so does not know of keys that sign commits, full disks and who else is at work meanwhile.
 
     made: files and folders that a run writes, whatever is in them; inputs: those that have to be committed already.
     """
-    if not _has_git() or not _succeeds(root, "rev-parse", "--show-toplevel"):
+    if not _is_repository(root):
         raise UsageError("--commit needs a git repository", hint="Begin one with `git init`, or leave out --commit.")
     _check_identity(root)
     _check_nothing_under_way(root)
+    _check_all_seen(root, made, inputs)
     if foreign := [path for path in _changed(root, inputs) if not _is_among(path, made)]:
         raise UsageError(
             f"{_listed(foreign)} {'is' if len(foreign) == 1 else 'are'} changed and not committed",
@@ -115,7 +123,7 @@ def record(root: Path, made: Sequence[str], tag: str, message: str) -> str:
 def _commit(root: Path, now: Mapping[str, str], before: Mapping[str, str], message: str) -> None:
     known = set(_lines(_git(root, "ls-files", "-z", "--", *now)))
     if new := sorted(now.keys() - known):
-        _git(root, "add", "--intent-to-add", "--", *new)
+        _git(root, "add", "--force", "--intent-to-add", "--", *new)
     options = ("--quiet", "--no-verify", "--only", "--message", message)
     _git(root, "-c", f"core.hooksPath={os.devnull}", "commit", *options, "--", *sorted({*now, *before}))
 
@@ -134,8 +142,31 @@ def _check_nothing_under_way(root: Path) -> None:
     what = next((name for file, name in _UNDER_WAY.items() if (folder / file).exists()), None)
     if what is None and _git(root, "ls-files", "--unmerged"):
         what = "a merge"
+    if (lock := folder / "index.lock").exists():
+        raise UsageError(
+            f"another git command is at work in this repository, or was killed: there is {lock}",
+            hint="Wait for it, or remove that file if no git runs.",
+        )
     if what:
         raise UsageError(f"{what} is under way in this repository", hint="Finish or abort it first: see `git status`.")
+
+
+def _check_all_seen(root: Path, made: Sequence[str], inputs: Sequence[str]) -> None:
+    """Links and marks that keep git from seeing what files hold."""
+    files = [Path(file) for path in made for file in (path, *_files(root, path))]
+    ways = {way for file in files for way in (file, *file.parents)} - {Path()}
+    if links := sorted(str(way) for way in ways if (root / way).is_symlink()):
+        raise UsageError(
+            f"{_listed(links)} {'is a symbolic link' if len(links) == 1 else 'are symbolic links'}, which git keeps as "
+            "a link and not as what it leads to",
+            hint="Put the files themselves there, or leave out --commit.",
+        )
+    marked = _lines(_git(root, "ls-files", "-v", "-z", "--", *inputs, *made))
+    if hidden := sorted({line[2:] for line in marked if line[0] == "S" or line[0].islower()}):
+        raise UsageError(
+            f"git was told not to look whether {_listed(hidden)} changed",
+            hint="Use `git update-index --no-skip-worktree` or `--no-assume-unchanged` on it, or end a sparse checkout.",
+        )
 
 
 def _last_commit(root: Path, paths: Sequence[str]) -> str | None:
@@ -154,16 +185,24 @@ def _changed(root: Path, paths: Sequence[str]) -> list[str]:
 def _committed(root: Path, commit: str, paths: Sequence[str]) -> dict[str, str]:
     """Blob by path, relative to `root`."""
     entries = (line.partition("\t") for line in _lines(_git(root, "ls-tree", "-r", "-z", commit, "--", *paths)))
-    return {path: kind.split()[2] for kind, _, path in entries}
+    return {path: kind.split()[2] for kind, _, path in entries if not _is_hidden(path)}
 
 
 def _on_disk(root: Path, paths: Sequence[str]) -> dict[str, str]:
     """Like `_committed`, of the files as they are now."""
-    files = []
-    for path in paths:
-        found = [root / path] if (root / path).is_file() else sorted((root / path).rglob("*"))
-        files += [str(file.relative_to(root)) for file in found if file.is_file()]
+    files = [file for path in paths for file in _files(root, path) if (root / file).is_file()]
     return {file: _git(root, "hash-object", "--", file) for file in files}
+
+
+def _files(root: Path, path: str) -> list[str]:
+    """A file, or all that is in a folder, relative to `root`."""
+    found = [root / path] if (root / path).is_file() else sorted((root / path).rglob("*"))
+    return [name for file in found if not _is_hidden(name := str(file.relative_to(root)))]
+
+
+def _is_hidden(path: str) -> bool:
+    """Whether it is what a desktop leaves in folders, such as `.DS_Store`: no run makes that."""
+    return Path(path).name.startswith(".")
 
 
 def _is_among(path: str, paths: Iterable[str]) -> bool:
@@ -187,6 +226,23 @@ def _has_git() -> bool:
     return bool(git.GIT_OK)
 
 
+def _is_repository(root: Path) -> bool:
+    """`UsageError` where there is one, and git refuses to work with it."""
+    if not _has_git():
+        return False
+    from git import GitCommandError
+
+    try:
+        _run(root, ("rev-parse", "--show-toplevel"))
+    except GitCommandError as error:
+        if "not a git repository" in str(error.stderr):
+            return False
+        said = _said(error)
+        hint = "Git says how to allow it." if "safe.directory" in said else ""
+        raise UsageError(f"git refuses this repository: {said}", hint=hint) from None
+    return True
+
+
 def _succeeds(root: Path, *arguments: str) -> bool:
     from git import GitCommandError
 
@@ -204,8 +260,12 @@ def _git(root: Path, *arguments: str) -> str:
     try:
         return _run(root, arguments)
     except GitCommandError as error:
-        said = str(error.stderr).strip().removeprefix("stderr:").strip(" '\n")
-        raise UsageError(f"git {_verb(arguments)} failed: {said or error.status}") from None
+        raise UsageError(f"git {_verb(arguments)} failed: {_said(error)}") from None
+
+
+def _said(error: GitCommandError) -> str:
+    said = str(error.stderr).strip().removeprefix("stderr:").strip(" '\n")
+    return said or f"it ended with {error.status}"
 
 
 def _verb(arguments: Sequence[str]) -> str:

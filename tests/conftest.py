@@ -5,14 +5,17 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 # In the background of a shell Ctrl-C is ignored, by us and by what we start, and tests of it would wait for ever.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # The client reads these when it is imported: before any test module does.
-os.environ["HF_HUB_DISABLE_XET"] = "1"
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+_memory = tempfile.TemporaryDirectory()
+os.environ["HF_XET_CACHE"] = _memory.name
+os.environ["HF_XET_CLIENT_RETRY_BASE_DELAY"] = "10ms"
 IN_CI = bool(os.environ.get("CI"))
 # What the person who runs the tests has set must not change what they see.
 for variable in (
@@ -20,6 +23,7 @@ for variable in (
     "HF_TOKEN",
     "HUGGING_FACE_HUB_TOKEN",
     "HF_ENDPOINT",
+    "HF_HUB_DISABLE_XET",
     "PIPELINE_WORKSPACE",
     "CI",
     "NO_COLOR",

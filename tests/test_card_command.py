@@ -251,6 +251,18 @@ def test_only_check_ends_with_5(committed, capsys):
         assert said(capsys, *wrong)[0] == 2
 
 
+def test_the_body_is_what_a_page_without_images_and_files_can_show(committed, capsys):
+    worsen(committed)
+    code, out, err = said(capsys, "--body")
+    assert (code, err) == (0, "")
+    assert out.startswith("# SmolLM2")
+    assert "19.00" in out, "what the inputs render, whether or not it is written"
+    assert "](assets/" not in out
+    assert "\nImage: " in out
+    assert not git(committed.parents[1], "status", "--porcelain", "--", "releases/demo/README.md")
+    assert said(capsys, "--body", "--open")[0] == 2
+
+
 def test_the_page_is_written_where_it_is_asked_for(committed, capsys, tmp_path):
     worsen(committed)
     page = tmp_path / "deep" / "page.html"
@@ -330,3 +342,77 @@ def test_a_revision_that_is_none_is_said(committed, capsys):
     code, out, err = cards(capsys, "HEAD~9")
     assert (code, out) == (2, "")
     assert "there is no commit `HEAD~9`" in err
+
+
+def test_a_release_that_is_removed_is_told_of(committed, capsys):
+    shutil.rmtree(committed.parent / "demo-refused")
+    shutil.rmtree(committed)
+    code, out, _ = cards(capsys, "HEAD")
+    assert code == 0
+    for name in ("demo", "demo-refused"):
+        assert f"### {name}: no card\n\n> [!WARNING]\n> releases/{name} is removed by this\n" in out
+    assert out.index("demo:") < out.index("demo-refused:")
+
+
+def test_a_figure_that_the_card_shows_the_same_is_told_of(committed, capsys):
+    path = committed / "evidence.json"
+    (old,) = [
+        row["values"]["perplexity"]
+        for row in json.loads(path.read_text())["measurements"]
+        if (row["measure"], row["subject"]) == ("perplexity", "quantized")
+    ]
+    worsen(committed, old * (1 + 1e-9))
+    assert main(["card", "demo", "--check"]) == 0, "the card is the same"
+    capsys.readouterr()
+    code, out, _ = cards(capsys, "HEAD")
+    assert (code, "| perplexity |" in out) == (0, True)
+
+
+@pytest.mark.parametrize("file", ["assets/other.png", "release.lock.json"])
+def test_any_file_of_a_card_counts(file, committed, capsys):
+    path = committed / file
+    path.write_bytes((path.read_bytes() if path.exists() else b"") + b"\n")
+    code, out, _ = cards(capsys, "HEAD")
+    assert (code, "### demo:" in out) == (0, True)
+
+
+def test_the_revision_is_a_revision_whatever_else_has_its_name(committed, capsys, monkeypatch):
+    root = committed.parents[1]
+    for name in ("docs", "demo-refused"):
+        git(root, "branch", name)
+    (root / "docs").mkdir()
+    worsen(committed)
+    assert main(["card", "demo"]) == 0
+    capsys.readouterr()
+    for name in ("docs", "demo-refused"):
+        code, out, _ = cards(capsys, name)
+        assert (code, "### demo: 1 worse" in out, "no card" in out) == (0, True, False), name
+
+
+def test_why_there_is_no_card_is_said(committed, capsys):
+    draft = committed.parent / "draft"
+    draft.mkdir()
+    (draft / "release.yaml").write_text("titel: A draft\n")
+    code, out, _ = cards(capsys, "HEAD")
+    assert code == 0
+    assert "### draft: no card\n\n> [!WARNING]\n> releases/draft/release.yaml:" in out
+
+
+def test_without_the_program_git_the_written_card_is_compared(committed):
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline", "card", "demo", "--diff"],
+        env={**os.environ, "PATH": "/nonexistent"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "from releases/demo to what releases/demo renders now" in done.stdout
+
+
+def test_a_repository_that_git_refuses_is_not_taken_for_none(committed, capsys, monkeypatch):
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    code, out, err = said(capsys, "--diff")
+    assert (code, out) == (2, "")
+    assert "git refuses this repository" in err
+    assert "safe.directory" in err

@@ -17,7 +17,9 @@ def test_help_loads_nothing_heavy():
     assert not HEAVY & set(loaded.split())
 
 
-@pytest.mark.parametrize("command", ["release", "init", "plan", "status", "card", "compare", "evidence", "hub"])
+@pytest.mark.parametrize(
+    "command", ["release", "init", "plan", "status", "card", "compare", "verify", "rollback", "yank", "evidence", "hub"]
+)
 def test_every_command_teaches_by_example(command, capsys):
     with pytest.raises(SystemExit) as ended:
         main([command, "--help"])

@@ -66,6 +66,19 @@ def test_digests_are_those_of_sha256sum_and_git(tmp_path):
     assert describe(path, "x/y") == File("x/y", 6000, sha256(path), git_sha1(path))
 
 
+def test_sums_are_those_that_sha256sum_checks(tmp_path):
+    for name in ("b c", "a/d"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    made = Manifest(tuple(describe(tmp_path / name, name) for name in ("b c", "a/d"))).sums()
+    (tmp_path / "sums").write_text(made)
+    asked = subprocess.run(["sha256sum", "--check", "sums"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert asked.stdout == "a/d: OK\nb c: OK\n"
+    for file in (File("a", 1), File("a\nb", 1, "0" * 64)):
+        with pytest.raises(ValueError, match="no line can be written"):
+            Manifest((file,)).sums()
+
+
 def test_an_atomic_write_leaves_no_half_file_behind(tmp_path):
     path = tmp_path / "new" / "file"
     write_atomically(path, "one")

@@ -237,3 +237,65 @@ def test_what_git_says_is_passed_on(released):
 def test_names_of_files_are_only_names(root):
     write(root, **{":(top)*": "an input"})
     assert repository.last_change(root, (":(top)*",)) == (None, True)
+
+
+def test_what_git_ignores_is_recorded_and_what_a_desktop_leaves_is_not(released):
+    write(released, **{".gitignore": "*.png\n*.json\n", "releases/demo/assets/.DS_Store": "junk"})
+    git(released, "add", ".gitignore")
+    git(released, "commit", "--quiet", "--message", "ignored")
+    check(released)
+    commit = record(released)
+    assert git(released, "ls-tree", "--name-only", f"{commit}:releases/demo/assets") == "speed.png"
+    assert MADE[2] in git(released, "ls-tree", "-r", "--name-only", commit).split("\n")
+
+
+@pytest.mark.parametrize("name", ["releases/demo/assets", "releases/demo/assets/other.png", "releases"])
+def test_links_are_in_the_way(released, name, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "target"
+    if (released / name).is_dir():
+        (released / name).rename(elsewhere)
+    else:
+        elsewhere.write_text("PNG")
+    (released / name).symlink_to(elsewhere)
+    with pytest.raises(UsageError, match=f"^{name} is a symbolic link"):
+        check(released)
+
+
+def test_a_lock_that_a_killed_git_left_is_in_the_way(released):
+    (released / ".git/index.lock").touch()
+    with pytest.raises(UsageError, match=r"another git command .*/\.git/index\.lock") as caught:
+        check(released)
+    assert "remove that file" in caught.value.hint
+
+
+@pytest.mark.parametrize("mark", ["--skip-worktree", "--assume-unchanged"])
+@pytest.mark.parametrize("path", [MADE[0], INPUTS[1]])
+def test_files_that_git_was_told_not_to_look_at_are_in_the_way(released, mark, path):
+    git(released, "add", MADE[0])
+    git(released, "commit", "--quiet", "--message", "a card")
+    git(released, "update-index", mark, path)
+    with pytest.raises(UsageError, match=f"not to look whether {path} changed"):
+        check(released)
+
+
+@pytest.mark.parametrize("kind", ["file", "submodule"])
+def test_a_commit_whose_folder_is_none_holds_no_files(root, kind):
+    git(root, "rm", "--quiet", "-r", "releases")
+    if kind == "file":
+        write(root, releases="a file")
+        git(root, "add", "releases")
+    else:
+        git(root, "update-index", "--add", "--cacheinfo", f"160000,{git(root, 'rev-parse', 'HEAD')},releases")
+    git(root, "commit", "--quiet", "--message", kind)
+    assert repository.committed_files(root, "HEAD", "releases") == (git(root, "rev-parse", "HEAD"), {})
+
+
+def test_a_repository_that_git_refuses_is_an_error_and_not_none(root, monkeypatch):
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    for look in (
+        lambda: repository.committed_files(root, "HEAD", "releases"),
+        lambda: repository.last_change(root, INPUTS),
+        lambda: check(root),
+    ):
+        with pytest.raises(UsageError, match=r"git refuses this repository: .*dubious ownership"):
+            look()

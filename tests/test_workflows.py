@@ -12,7 +12,7 @@ import sysconfig
 from pathlib import Path
 
 import pytest
-from github_runner import EXPRESSION, Runner, load
+from github_runner import EXPRESSION, Runner, filled, load
 
 ROOT = Path(__file__).parents[1]
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
@@ -182,7 +182,10 @@ def test_what_is_no_name_is_refused_before_anything_else(bare, tmp_path, typed):
 
 def test_nothing_runs_without_that_check():
     needs = {name: job.get("needs") for name, job in load(RELEASE)["jobs"].items()}
-    assert needs == {"check": None, "preview": "check", "rehearsal": "check", "build": "check", "publish": "build"}
+    assert needs == {"check": None, "preview": "check", "rehearsal": "check", "build": "check"} | {
+        "publish": "build",
+        "record": ["build", "publish"],
+    }
 
 
 def test_a_stage_that_is_none_is_refused(bare):
@@ -247,6 +250,8 @@ def test_a_dry_run_shows_the_plan_the_sizes_and_the_card(runner):
     card = rest.partition("<summary>The card as it would be published</summary>\n\n")[2]
     assert card.lstrip().startswith("# SmolLM2")
     assert "base_model:" not in card
+    assert "](assets/" not in card
+    assert "\nImage: " in card
     (page,) = ran.steps["Keep the card as a page"].uploads
     assert page.name == "demo-card.html"
     assert page.read_text().lower().startswith("<!doctype html>")
@@ -329,17 +334,54 @@ def test_what_is_built_and_reviewed_is_published_and_pushed(made, tmp_path):
     needs = {"build": {"outputs": {**built.outputs, "digest": "sha256:" + "0" * 64}}}
     other = runner.run(RELEASE, "publish", skip=(INSTALL,), needs=needs, **contexts)
     assert other.steps["Publish what was reviewed"].code == 5
-    assert other.steps["Push what happened"].outcome == "skipped"
+    assert other.steps["Keep them"].outcome == "skipped"
 
     needs = {"build": {"outputs": built.outputs}}
     done = runner.run(RELEASE, "publish", skip=(INSTALL,), needs=needs, **contexts)
     assert done.succeeded, [step.said for step in done.steps.values()]
-    assert "compare/release/demo-v1?expand=1" in done.summary
+    assert not git(origin, "for-each-ref"), "the job on the Mac has no right to push"
+    (bundle,) = done.steps["Keep them"].uploads
+
+    elsewhere = Runner(tmp_path / "elsewhere", tmp_path / "other", runner.environment)
+    for folder in (elsewhere.folder, elsewhere.temp):
+        folder.mkdir()
+    shutil.copy(bundle, elsewhere.temp)
+    for attempt in ("first", "a job that is run again finds everything done"):
+        pushed = elsewhere.run(RELEASE, "record", needs=needs, **contexts)
+        assert pushed.succeeded, (attempt, [step.said for step in pushed.steps.values()])
+    assert "compare/release/demo-v1?expand=1" in pushed.summary
     recorded = git(origin, "rev-parse", "demo-v1^{commit}", "release/demo-v1").split()
-    assert recorded[0] == recorded[1]
-    assert "secret" not in "".join(step.said for step in done.steps.values())
+    assert recorded[0] == recorded[1] == git(runner.folder, "rev-parse", "demo-v1^{commit}")
+    assert "secret" not in "".join(step.said for step in pushed.steps.values())
     again = runner.run(RELEASE, "publish", skip=(INSTALL,), needs=needs, **contexts)
     assert again.succeeded, "a job that is run again finds everything done"
+
+
+def test_a_dry_run_waits_for_no_release_and_releases_of_one_name_for_each_other():
+    group = load(RELEASE)["concurrency"]["group"]
+
+    def waits_in(run, **typed):
+        return filled(group, {"inputs": {**TYPED, **typed}, "github": {"run_id": run}})
+
+    assert waits_in("1") == "dry-run-1"
+    assert waits_in("1", dry_run=False) == waits_in("2", dry_run=False) == "release-demo"
+    assert waits_in("2", dry_run=False, release="v3") == "release-v3"
+
+
+def test_only_a_job_that_runs_nothing_of_the_repository_may_write_to_it():
+    jobs = load(RELEASE)["jobs"]
+    assert [name for name, job in jobs.items() if job["permissions"].get("contents") == "write"] == ["record"]
+    assert not [step for step in jobs["record"]["steps"] if "checkout" in step.get("uses", "")]
+    assert "self-hosted" not in jobs["record"]["runs-on"], "its token lives as long as the job"
+
+
+def test_what_build_made_lies_where_publish_runs():
+    jobs = load(RELEASE)["jobs"]
+    assert jobs["build"]["runs-on"] == jobs["publish"]["runs-on"]
+    assert "pipeline" in jobs["build"]["runs-on"], "a label that one Mac alone has"
+
+
+GITHUB = {"server_url": "https://github.example", "repository": "me/mine", "run_id": "9"}
 
 
 @pytest.fixture
@@ -356,7 +398,7 @@ def pull_request(runner):
         git(runner.folder, "commit", "--quiet", "--all", "--message", "topic")
         git(runner.folder, "checkout", "--quiet", "main")
         git(runner.folder, "merge", "--quiet", "--no-ff", "--message", "merge", "topic")
-        ran = runner.run(CARD, "render", skip=(INSTALL,))
+        ran = runner.run(CARD, "render", skip=(INSTALL,), github=GITHUB)
         (comment,) = ran.steps["Keep the comment"].uploads
         return ran, comment.read_text()
 
@@ -383,6 +425,28 @@ def test_a_pull_request_that_touches_no_card_says_so(pull_request):
     assert ran.outputs == {"touched": ""}
     assert ran.summary == comment
     assert comment.endswith("This pull request changes no model card.\n")
+
+
+@pytest.mark.parametrize("code", [1, 2])
+def test_cards_that_could_not_be_rendered_leave_a_comment_that_says_so(bare, tmp_path, code):
+    (tmp_path / "fakes").mkdir()
+    pipeline = tmp_path / "fakes/pipeline"
+    pipeline.write_text(f"#!/bin/sh\nexit {code}\n")
+    pipeline.chmod(0o755)
+    ran = bare.run(CARD, "render", skip=(INSTALL,), github=GITHUB)
+    assert ran.steps["Render every card and compare it"].code == code
+    (comment,) = ran.steps["Keep the comment"].uploads
+    log = "[the log](https://github.example/me/mine/actions/runs/9)"
+    marker = "<!-- pipeline: the cards of this pull request -->"
+    assert comment.read_text() == f"{marker}\nThe model cards could not be rendered: see {log}.\n"
+    assert ran.summary == comment.read_text()
+
+
+def test_so_does_a_pipeline_that_cannot_be_installed(bare):
+    ran = bare.run(CARD, "render", github=GITHUB)
+    assert ran.steps[INSTALL].outcome == "failure", "nothing is checked out"
+    (comment,) = ran.steps["Keep the comment"].uploads
+    assert "could not be rendered" in comment.read_text()
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from pipeline.card.escape import Markdown, prose
+from pipeline.card.escape import Markdown, code, prose
 
 SECTION = "What changed"
 """The section of a card that it stands in."""
@@ -14,7 +14,7 @@ _ITEM = re.compile(r"\s*[-*+]\s+(?P<text>.+)")
 
 
 def changelog(notes: str) -> Markdown:
-    """Headings, paragraphs and lists of one level; everything else is shown as the text that it is.
+    """Headings, paragraphs, lists of one level and code in backticks; everything else is shown as the text that it is.
 
     Headings come out bold, because the card has an outline of its own.
     """
@@ -22,15 +22,28 @@ def changelog(notes: str) -> Markdown:
     previous = ""
     for line in notes.splitlines():
         if heading := _HEADING.fullmatch(line.strip()):
-            blocks.append(f"\n**{prose(heading['text'])}**\n")
+            blocks.append(f"\n**{_text(heading['text'])}**\n")
         elif item := _ITEM.fullmatch(line):
-            blocks.append(f"- {prose(item['text'])}")
+            blocks.append(f"- {_text(item['text'])}")
         elif not line.strip():
             blocks.append("")
         elif line.startswith("  ") and previous.startswith("- "):
-            blocks[-1] = previous = f"{previous} {prose(line.strip())}"
+            blocks[-1] = previous = f"{previous} {_text(line.strip())}"
             continue
         else:
-            blocks.append(prose(line.strip()))
+            blocks.append(_text(line.strip()))
         previous = blocks[-1]
     return Markdown(re.sub(r"\n{3,}", "\n\n", "\n".join(blocks)).strip("\n"))
+
+
+def _text(line: str) -> str:
+    parts = line.split("`")
+    if len(parts) % 2 == 0:  # one of them has no partner
+        return prose(line)
+    return "".join(code(part) if index % 2 else _spaced(part) for index, part in enumerate(parts))
+
+
+def _spaced(part: str) -> str:
+    """Between two spans of code, with the blanks at its ends that `prose` takes away."""
+    before, after = part[: len(part) - len(part.lstrip())], part[len(part.rstrip()) :]
+    return f"{before and ' '}{prose(part)}{after and ' '}" if part.strip() else part and " "

@@ -9,7 +9,11 @@ from __future__ import annotations
 import re
 import shlex
 import unicodedata
+from typing import TYPE_CHECKING
 from urllib.parse import quote as percent_quote
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 LONGEST = 2000
 """Characters of one text; more than that is a mistake or an attack, and nobody reads it on a card."""
@@ -18,7 +22,9 @@ REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
 
 _JOINERS = {"\N{ZERO WIDTH JOINER}", "\N{ZERO WIDTH NON-JOINER}"}
-_INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn"}
+_INVISIBLE = {"Cc", "Cf", "Cs", "Co"}
+# Not the category of what is unassigned: that shrinks from one Python to the next, and with it the card would change.
+_NONCHARACTERS = range(0xFDD0, 0xFDF0)
 # An underscore inside a word, as in `x86_64`, is never emphasis.
 _SPECIAL = re.compile(r"[\\`*\[\]<>|~$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|&(?=[#\w])")
 # What would make a line a heading, a list item, a rule, or the line that underlines a heading or a table's head.
@@ -67,12 +73,15 @@ def code(text: str) -> Markdown:
     return Markdown(f"{fence}{space}{line}{space}{fence}")
 
 
-def quote(text: str, limit: int = LONGEST) -> Markdown:
-    """A block quote of several lines that keeps line breaks and indentation; a long text is cut between words."""
+def quote(text: str, limit: int = LONGEST, *, code_spans: bool = False) -> Markdown:
+    """A block quote of several lines that keeps line breaks and indentation; a long text is cut between words.
+
+    code_spans: what stands between two backticks of a line is code, as in messages of our own.
+    """
     short = text.strip()
     if len(short) > limit:
         short = short[:limit].rsplit(maxsplit=1)[0].rstrip() + " " + ELLIPSIS
-    lines = [_quoted_line(line) for line in short.splitlines()]
+    lines = [_quoted_line(line, _with_code if code_spans else _escaped) for line in short.splitlines()]
     quoted = []
     for line, following in zip(lines, [*lines[1:], ""], strict=True):
         # A backslash at the end keeps the break between two lines of one paragraph.
@@ -105,6 +114,8 @@ def python(text: str) -> Markdown:
 
 
 def _hides(character: str) -> bool:
+    if ord(character) in _NONCHARACTERS or ord(character) & 0xFFFE == 0xFFFE:
+        return True
     return unicodedata.category(character) in _INVISIBLE and character not in _JOINERS
 
 
@@ -113,6 +124,11 @@ def _escaped(line: str) -> str:
     return _BLOCK_START.sub(lambda match: f"{match[1] or ''}\\", line)
 
 
-def _quoted_line(line: str) -> str:
+def _with_code(line: str) -> str:
+    parts = re.split("`([^`]+)`", line)
+    return "".join(code(part) if index % 2 else _escaped(part) for index, part in enumerate(parts))
+
+
+def _quoted_line(line: str, written: Callable[[str], str]) -> str:
     indentation = len(line) - len(line.lstrip())
-    return "\N{NO-BREAK SPACE}" * indentation + _escaped(visible(line)) if line.strip() else ""
+    return "\N{NO-BREAK SPACE}" * indentation + written(visible(line)) if line.strip() else ""

@@ -51,22 +51,44 @@ def marker(name: str) -> str:
 
 def comment(diff: Diff, limit: int = LIMIT) -> str:
     """Markdown of at most `limit` bytes."""
-    top = [marker(diff.name), f"### {_safe(wording.headline(diff))}", f"From {_safe(diff.old)} to {_safe(diff.new)}."]
-    top += [_safe(remark, _CELL) for remark in wording.remarks(diff)[:10]]
+    sides = f"From {_safe(diff.old, _CELL)} to {_safe(diff.new, _CELL)}."
+    top = [marker(diff.name), f"### {_safe(wording.headline(diff), _CELL)}", sides]
+    top += _remarks(diff, (limit - size("".join(top))) // 3)
     head = "\n\n".join(top) + "\n"
     tables = wording.tables(diff).items()
     pieces = [_Piece(section, line.verdict, _row(line)) for section, lines in tables for line in lines]
     pieces += [_Piece("Words", words.verdict, _words(words)) for words in diff.words]
-    kept = _fitting(pieces, limit - _size(head) - _SPARE)
+    kept = _fitting(pieces, limit - size(head) - _SPARE)
     body = head + "".join(_section(name, pieces, kept) for name in dict.fromkeys(piece.section for piece in pieces))
-    return body + _unified(diff.unified, limit - _size(body))
+    return body + _unified(diff.unified, limit - size(body))
+
+
+def defused(markdown: str) -> str:
+    """Markdown that mentions nobody and refers to no issue."""
+    return _CALLS.sub(rf"\g<0>{_INVISIBLE_SPACE}", markdown)
+
+
+def _remarks(diff: Diff, room: int) -> list[str]:
+    said = [_safe(remark, _CELL) for remark in wording.remarks(diff)]
+    shown: list[str] = []
+    for text in said[:10]:
+        room -= size(text) + 2
+        if room < 0:
+            break
+        shown.append(text)
+    left_out = len(said) - len(shown)
+    return [*shown, f"{left_out:,} more to remark {_is(left_out)} left out here."] if left_out else shown
+
+
+def _is(count: int) -> str:
+    return "is" if count == 1 else "are"
 
 
 def _fitting(pieces: Sequence[_Piece], room: int) -> set[int]:
     """The numbers of those that are shown: the worst of all sections before what is better."""
     kept: set[int] = set()
     for number in sorted(range(len(pieces)), key=lambda number: ORDER.index(pieces[number].verdict)):
-        room -= _size(pieces[number].text)
+        room -= size(pieces[number].text)
         if room < 0:
             break
         kept.add(number)
@@ -80,7 +102,7 @@ def _section(name: str, pieces: Sequence[_Piece], kept: set[int]) -> str:
     head = [f"\n#### {name}\n\n"]
     if shown and name != "Words":
         head.append(f"|{'|'.join(f' {text} ' for text in _HEAD)}|\n{_ALIGN}\n")
-    sentence = f"\n{left_out:,} more {'is' if left_out == 1 else 'are'} left out here: a comment holds no more.\n"
+    sentence = f"\n{left_out:,} more {_is(left_out)} left out here: a comment holds no more.\n"
     return "".join([*head, *shown, sentence if left_out else ""])
 
 
@@ -108,13 +130,15 @@ def _unified(unified: str, room: int) -> str:
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", unified)), default=0))
     opening = f"\n<details>\n<summary>Unified diff of the card</summary>\n\n{fence}diff\n"
     sentence = "\nThe rest of the diff is left out: a comment holds no more.\n"
-    room -= _size(opening) + _size(fence) + _size(sentence) + _size(_CLOSE) + 8
+    instead = "\nThe unified diff of the card is left out: a comment holds no more.\n"
+    least = instead if size(instead) <= room else ""
+    room -= size(opening) + size(fence) + size(sentence) + size(_CLOSE) + 8
     if room < 200:
-        return "\nThe unified diff of the card is left out: a comment holds no more.\n" if room + 200 > 0 else ""
+        return least
     lines, shown = unified.rstrip("\n").split("\n"), []
     for line in lines:
         text = _SHOWN.sub(lambda found: visible(found.group()), line[:_LINE])
-        room -= _size(text) + 1
+        room -= size(text) + 1
         if room < 0:
             break
         shown.append(text)
@@ -124,8 +148,9 @@ def _unified(unified: str, room: int) -> str:
 
 def _safe(text: str, limit: int = _TEXT) -> str:
     """Anybody's text on one line, to be read only: no markup, no link, no mention."""
-    return _CALLS.sub(rf"\g<0>{_INVISIBLE_SPACE}", plain(visible(text, limit)))
+    return defused(plain(visible(text, limit)))
 
 
-def _size(text: str) -> int:
+def size(text: str) -> int:
+    """Bytes that count towards a limit."""
     return len(text.encode("utf-8", "replace"))

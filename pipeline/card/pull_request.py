@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.card.escape import quote
-from pipeline.card.github_comment import LIMIT, comment
+from pipeline.card.escape import plain, quote
+from pipeline.card.github_comment import LIMIT, comment, defused, size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 MARKER = "<!-- pipeline: the cards of this pull request -->"
 """The first line of the comment, by which it is found to be written anew."""
+
+# Bytes: below the first a card is left out, and the second is kept for the sentence that says so.
+_LEAST = 1000
+_SENTENCE = 100
 
 
 @dataclass(frozen=True)
@@ -30,16 +34,31 @@ class Touched:
 
 
 def page(touched: Sequence[Touched], limit: int = LIMIT) -> str:
-    """Markdown of about `limit` bytes at most; the room that one card leaves is there for the next."""
+    """Markdown of at most `limit` bytes; the room that one card leaves is there for the next.
+
+    Where there would be too little for each, some are left out whole, those without a problem first.
+    """
     head = f"{MARKER}\n## Model cards\n"
-    parts, room = [head], limit - len(head)
-    for number, one in enumerate(touched):
-        parts.append(_section(one, room // (len(touched) - number)))
-        room -= len(parts[-1].encode())
-    return "\n".join(parts)
+    room = limit - size(head) - _SENTENCE
+    urgent = sorted(range(len(touched)), key=lambda number: not touched[number].problem)
+    kept = sorted(urgent[: max(0, room // _LEAST)])
+    sections: list[str] = []
+    for done, number in enumerate(kept):
+        share = room // (len(kept) - done)
+        section = f"\n{_section(touched[number], share - 1)}"
+        if size(section) <= share:
+            sections.append(section)
+            room -= size(section)
+    left_out = len(touched) - len(sections)
+    more = (
+        f"\n{left_out:,} more {'card is' if left_out == 1 else 'cards are'} left out here: a comment holds no more.\n"
+    )
+    return "".join([head, *sections, more if left_out else ""])
 
 
 def _section(one: Touched, room: int) -> str:
-    heading = "" if one.diff else f"### {one.name}: no card\n\n"
-    warning = f"{heading}> [!WARNING]\n{quote(one.problem, room // 4)}\n\n" if one.problem else ""
-    return warning + (comment(one.diff, room - len(warning.encode())) if one.diff else "")
+    heading = "" if one.diff else f"### {defused(plain(one.name))}: no card\n\n"
+    # A character takes up to four bytes, escaped or broken into lines as it is.
+    said = f"> [!WARNING]\n{defused(quote(one.problem, room // 6, code_spans=True))}\n\n" if one.problem else ""
+    warning = heading + said
+    return warning + (comment(one.diff, room - size(warning)) if one.diff else "")

@@ -33,6 +33,7 @@ from pipeline.card.templates import template_folder
 from pipeline.evidence import Evidence
 from pipeline.release.draft import Draft, DraftRule
 from pipeline.release.find import recipe_file
+from pipeline.release.macs import usable
 from pipeline.release.server_command import server_command
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ def _values(inputs: Inputs, found: Quality) -> Mapping[str, object]:
         "other_programs": other_programs.read(beside),
         "speed": speed.read(beside),
         "will": will_it_run.read(lock),
+        "fit_limit": _fit_limit(release),
         "plots": plots.shown(plots.plots(inputs)),
         "changelog": changelog(inputs.notes),
         "local": local,
@@ -120,13 +122,22 @@ def _values(inputs: Inputs, found: Quality) -> Mapping[str, object]:
         "class_headings": class_headings,
         "class_rows": class_rows,
         "class_align": "lrlrr" + "l" * (len(class_headings) - 5),
+        "pinned_base": bool(release.base.revision.strip("0")),
         "recipe_file": recipe_file(lock.recipe.name),
         "recipe_text": _recipe_text(recipe),
-        "pinned": [f"{tool}=={lock.tools[tool]}" for tool in ("mlx", "mlx-lm") if tool in lock.tools],
+        "pinned": [f"{tool}=={lock.tools[tool]}" for tool in ("mlx", "mlx-lm") if " " not in lock.tools.get(tool, " ")],
         "file_rows": [
             (escape.code(file.path), figures.byte_size(file.size), escape.code(file.sha256)) for file in lock.model
         ],
     }
+
+
+def _fit_limit(release: Release) -> str:
+    """The limit in MB that has to be set to use as much of the memory as `fit` counts on; "" where macOS grants it."""
+    fit = release.fit
+    if not fit or not fit.memory or not fit.usable or fit.memory * fit.usable <= usable(fit.memory):
+        return ""
+    return str(int(fit.memory * fit.usable) >> 20)
 
 
 def _tokenizer_packages(lock: Lock) -> Markdown:
@@ -185,8 +196,7 @@ def _days(evidence: Evidence) -> str:
 def _recipe_text(recipe: Recipe) -> str:
     """The recipe as one file, with the rules of all that it extends."""
     rules = tuple(
-        DraftRule(escape.visible(rule.match), rule.layers, rule.decision, escape.visible(rule.why))
-        for rule in recipe.rules
+        DraftRule(_pattern(rule.match), rule.layers, rule.decision, escape.visible(rule.why)) for rule in recipe.rules
     )
     why = escape.visible(recipe.otherwise_why)
     return Draft(escape.visible(recipe.summary), rules, recipe.otherwise, why).text().rstrip("\n")
@@ -207,6 +217,11 @@ def _weight_rows(found: Quality) -> _Rows:
     rows: _Rows = [(escape.code(name), figures.share(error)) for name, error in errors.classes.items()]
     total = [Markdown("**all**"), Markdown(f"**{figures.share(errors.all)}**")] if errors.all is not None else []
     return [*rows, *([tuple(total)] if total else [])]
+
+
+def _pattern(match: str) -> str:
+    """As it is, blanks included, unless it is no single line of a sensible length."""
+    return match if match.isprintable() and len(match) <= escape.LONGEST else escape.visible(match)
 
 
 def _classes(lock: Lock) -> tuple[tuple[str, ...], Sequence[tuple[object, ...]]]:

@@ -15,7 +15,7 @@ from pipeline.release.metrics import SURE
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from pipeline.card.models import Models
+    from pipeline.card.models import Model, Models
     from pipeline.evidence import Measurement
     from pipeline.manifest import Json
 
@@ -44,6 +44,7 @@ class Column:
     """One model, measured in one way; `prompt` and `generation` are by tokens, `how` is a sentence without its end."""
 
     name: Markdown
+    linked: Markdown
     prompt: Mapping[int, Rate]
     generation: Mapping[int, Rate]
     how: Markdown
@@ -77,6 +78,13 @@ class Speed:
         return any(isinstance(cell, Markdown) for row in self.rows for cell in row)
 
     @property
+    def is_sure(self) -> bool:
+        """Whether a deviation is known wherever columns were timed in one way, so that bold means more than chance."""
+        hows = [column.how for column in self.columns]
+        alike = [column for column in self.columns if hows.count(column.how) > 1]
+        return all(rate.deviation is not None for column in alike for rate in column.rates)
+
+    @property
     def reported(self) -> bool:
         return any(column.reported for column in self.columns)
 
@@ -89,7 +97,7 @@ class Speed:
         """The names of the columns that were measured in one way, and that way."""
         names: dict[Markdown, list[str]] = {}
         for column in self.columns:
-            names.setdefault(column.how, []).append(column.name)
+            names.setdefault(column.how, []).append(column.linked)
         return tuple((Markdown(", ".join(named)), how) for how, named in names.items())
 
     @property
@@ -121,13 +129,15 @@ def read(models: Models) -> Speed:
     """The released model first, then its base, its siblings, and the others in the order of the evidence."""
     found = [one for one in models.evidence.measurements if one.measure == "speed"]
     found.sort(key=lambda one: models.order(one.subject))
-    return Speed(tuple(_column(one, found, models.model(one.subject).short) for one in found))
+    return Speed(tuple(_column(one, found, models.model(one.subject)) for one in found))
 
 
-def _column(measurement: Measurement, every: Sequence[Measurement], name: Markdown) -> Column:
+def _column(measurement: Measurement, every: Sequence[Measurement], model: Model) -> Column:
     values = cast("Mapping[str, Any]", measurement.values)
+    difference = _difference(measurement, every)
     return Column(
-        name=Markdown(f"{name}{_difference(measurement, every)}"),
+        name=Markdown(f"{model.short}{difference}"),
+        linked=Markdown(f"{model.short if measurement.subject == OWN else model.name}{difference}"),
         prompt=_rates(values["prompt"]),
         generation=_rates(values["generation"]),
         how=Markdown("; ".join(_how(measurement))),

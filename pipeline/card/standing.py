@@ -28,8 +28,8 @@ _NOBODY = Markdown("")
 class Standing:
     """apart: siblings whose figures were taken in another way, and which.
 
-    best: whether a bold perplexity is surely the lowest of those that are quantized; doubt: what it is not surely lower
-    than.
+    best: whether a bold perplexity is surely the lowest of those that are quantized; doubt: what the lowest is within
+    error of; unknown: what it cannot be held against, since an error is not known.
     """
 
     headings: tuple[str, ...] = ()
@@ -37,6 +37,7 @@ class Standing:
     apart: tuple[tuple[Markdown, str], ...] = ()
     best: bool = False
     doubt: Markdown = _NOBODY
+    unknown: Markdown = _NOBODY
 
     @property
     def align(self) -> str:
@@ -45,9 +46,10 @@ class Standing:
 
 def read(models: Models, kept: Mapping[str, Evidence]) -> Standing:
     """kept: the evidence of each model's own release by subject, to know how it differs from its base."""
-    found = {
-        one.subject: one for one in models.evidence.measurements if one.measure == "perplexity" and not one.imported
-    }
+    found: dict[str, Measurement] = {}
+    for one in models.evidence.measurements:
+        if one.measure == "perplexity" and not one.imported:
+            found.setdefault(one.subject, one)
     own = found.get(OWN)
     if own is None:
         return Standing()
@@ -57,11 +59,12 @@ def read(models: Models, kept: Mapping[str, Evidence]) -> Standing:
     )
     alike = {subject: found[subject] for subject in models.known if subject in found and not whys[subject]}
     quantized = [one for subject, one in alike.items() if subject != BASE]
-    lowest, doubtful = _lowest(quantized)
+    lowest, doubtful, unknown = _lowest(quantized)
+    best = lowest is not None and not doubtful and not unknown
     columns: dict[str, Cell] = {
         "Size": lambda subject: _known(models.model(subject).bytes, figures.byte_size),
         "Bits per weight": lambda subject: _known(models.model(subject).bits_per_weight, figures.bits),
-        "Perplexity": lambda subject: _perplexity(alike[subject], bold=alike[subject] is lowest and not doubtful),
+        "Perplexity": lambda subject: _perplexity(alike[subject], bold=best and alike[subject] is lowest),
         "Against the base": lambda subject: _against_base(kept.get(subject)) if subject != BASE else "",
         "KL divergence": lambda subject: _divergence(models, subject, "kl_mean"),
         "Same top token": lambda subject: _divergence(models, subject, "top1"),
@@ -76,19 +79,25 @@ def read(models: Models, kept: Mapping[str, Evidence]) -> Standing:
             for index, subject in enumerate(order)
         ),
         apart=apart,
-        best=lowest is not None and not doubtful,
-        doubt=Markdown(", ".join(models.model(one.subject).name for one in doubtful)),
+        best=best,
+        doubt=_names(models, doubtful),
+        unknown=_names(models, unknown),
     )
 
 
-def _lowest(ones: Sequence[Measurement]) -> tuple[Measurement | None, list[Measurement]]:
-    """The one with the lowest perplexity of several, and those that it is not surely lower than."""
+def _names(models: Models, subjects: Sequence[str]) -> Markdown:
+    return Markdown(", ".join(models.model(subject).name for subject in subjects))
+
+
+def _lowest(ones: Sequence[Measurement]) -> tuple[Measurement | None, list[str], list[str]]:
+    """The one with the lowest perplexity of several, which it is within error of, and where that is not known."""
     if len(ones) < 2:
-        return None, []
+        return None, [], []
     lowest = min(ones, key=lambda one: number(one.values, "perplexity") or float("inf"))
     changes = {one.subject: between(one, lowest) for one in ones if one is not lowest}
-    sure = {key for key, change in changes.items() if isinstance(change, Change) and change.word == "better"}
-    return lowest, [one for one in ones if one is not lowest and one.subject not in sure]
+    words = {subject: change.word if isinstance(change, Change) else None for subject, change in changes.items()}
+    doubtful = [subject for subject, word in words.items() if word in {"within error", "same"}]
+    return lowest, doubtful, [subject for subject, word in words.items() if word is None]
 
 
 def _known(value: N | None, words: Callable[[N], str]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.card import figures
 from pipeline.card.escape import Markdown
-from pipeline.release.macs import GIB, MACS, RAISED, USABLE, smallest_mac
+from pipeline.release.macs import GIB, MACS, SMALL, raised, smallest_mac, smallest_raised, usable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +31,7 @@ class WillItRun:
 
     @property
     def headings(self) -> tuple[str, ...]:
-        return ("Tokens read", "Weights and cache", *(f"Mac with {mac // GIB} GB" for mac in self.macs))
+        return ("Tokens read", "Weights and cache", *(self._heading(mac) for mac in self.macs))
 
     @property
     def rows(self) -> tuple[tuple[object, ...], ...]:
@@ -48,15 +48,17 @@ class WillItRun:
     def limits(self) -> tuple[tuple[str, str], ...]:
         """Of the Macs whose limit has to be raised: their memory, and the limit in MB that the table means."""
         raising = (mac for mac in self.macs if any(_answer(mac, row.bytes) == RAISE for row in self.needs))
-        return tuple((f"{mac // GIB} GB", str(int(mac * RAISED) >> 20)) for mac in raising)
+        return tuple((f"{mac // GIB} GB", str(raised(mac) >> 20)) for mac in raising)
 
     @property
-    def usable(self) -> str:
-        return figures.percent(USABLE)
+    def small(self) -> str:
+        """The memory up to which a Mac's GPU may use the smaller share."""
+        return f"{SMALL // GIB} GB"
 
-    @property
-    def raised(self) -> str:
-        return figures.percent(RAISED)
+    def _heading(self, mac: int) -> str:
+        """Where it does not run at all, neither does it on any smaller one."""
+        smaller = mac > MACS[0] and all(_answer(mac, row.bytes) == NO for row in self.needs)
+        return f"Mac with {mac // GIB} GB{' or less' if smaller else ''}"
 
     @property
     def verdict(self) -> str:
@@ -66,8 +68,8 @@ class WillItRun:
         longest = f"up to {figures.grouped(self.needs[-1].context)} tokens"
         if self.always:
             return f"runs on a Mac with {self.always // GIB} GB of memory, {longest} read"
-        if raised := smallest_mac(self.needs[-1].bytes, RAISED):
-            return f"runs on a Mac with {raised // GIB} GB of memory when its limit is raised, {longest} read"
+        if mac := smallest_raised(self.needs[-1].bytes):
+            return f"runs on a Mac with {mac // GIB} GB of memory when its limit is raised, {longest} read"
         return "is larger than the memory of any Mac" if not self.macs else "runs on a Mac only with a short context"
 
 
@@ -75,16 +77,17 @@ def read(lock: Lock) -> WillItRun:
     needs = sorted(lock.memory, key=lambda row: row.context)
     if not needs:
         return WillItRun((), (), None)
-    first = smallest_mac(needs[0].bytes, RAISED)
+    first = smallest_raised(needs[0].bytes)
     always = smallest_mac(needs[-1].bytes)
     if first is None:
         return WillItRun(needs, (), None)
     start = max(0, MACS.index(first) - 1)
     stop = MACS.index(always) + 1 if always else len(MACS)
-    return WillItRun(needs, MACS[start:stop][:_COLUMNS], always)
+    wanted = MACS[start:stop]
+    return WillItRun(needs, wanted if len(wanted) <= _COLUMNS else (*wanted[: _COLUMNS - 1], wanted[-1]), always)
 
 
 def _answer(mac: int, nbytes: int) -> str:
-    if nbytes <= mac * USABLE:
+    if nbytes <= usable(mac):
         return Markdown(f"**{FITS}**")
-    return RAISE if nbytes <= mac * RAISED else NO
+    return RAISE if nbytes <= raised(mac) else NO

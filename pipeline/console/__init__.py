@@ -5,6 +5,7 @@ from pipeline.console.comparison import show_comparison
 from pipeline.console.messages import show_error, show_json, show_note, show_text
 from pipeline.console.plan import show_plan, show_status
 from pipeline.console.progress import Progress
+from pipeline.console.published import show_rollback, show_verified, show_withdrawal
 from pipeline.console.recipe import show_recipe, show_shares
 from pipeline.console.results import Summary, show_summary, show_verdicts
 from pipeline.console.scaffold import Begun, show_scaffold
@@ -22,6 +23,7 @@ __all__ = [
     "show_note",
     "show_plan",
     "show_recipe",
+    "show_rollback",
     "show_scaffold",
     "show_shares",
     "show_sizes",
@@ -30,4 +32,6 @@ __all__ = [
     "show_summary",
     "show_text",
     "show_verdicts",
+    "show_verified",
+    "show_withdrawal",
 ]

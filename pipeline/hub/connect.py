@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 from typing import TYPE_CHECKING
 
 from pipeline.hub import LOCAL_PORT
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 HUGGINGFACE = "https://huggingface.co"
 # The embedded Hub takes any token for its one account; it listens on this machine only.
 LOCAL_TOKEN = "local-rehearsal"  # noqa: S105
+
+_MEMORY = "client"
 
 
 @contextlib.contextmanager
@@ -35,13 +38,17 @@ def connect(
     token, shown = None, None
     with contextlib.ExitStack() as stack:
         if place == "local":
-            os.environ["HF_HUB_DISABLE_XET"] = "1"
+            # What the client remembers of this Hub goes when the Hub goes.
+            os.environ.setdefault("HF_XET_CACHE", str(local_folder / _MEMORY))
             endpoint, shown = stack.enter_context(_local(local_folder, writable=writable))
             token = LOCAL_TOKEN
+        from pipeline.hub import xet
         from pipeline.hub.huggingface import HuggingFace
         from pipeline.hub.readonly import ReadOnly
         from pipeline.hub.retry import Patient
 
+        for name, value in xet.SETTINGS.items():
+            os.environ.setdefault(name, value)
         hub: Hub = Patient(HuggingFace(endpoint, token, shown=shown), told=told)
         yield hub if writable else ReadOnly(hub)
 
@@ -54,5 +61,8 @@ def _local(folder: Path, *, writable: bool) -> Iterator[tuple[str, str]]:
     if running := find_running(folder):
         yield running, running
         return
+    if writable:
+        # All of it is about addresses of an earlier server.
+        shutil.rmtree(folder / _MEMORY, ignore_errors=True)
     with LocalHub(folder, readonly=not writable) as server:
         yield server.endpoint, f"http://127.0.0.1:{LOCAL_PORT}"

@@ -12,7 +12,7 @@ from pipeline.manifest import Manifest
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pipeline.hub.protocol import Commit, Hub, Repository, Upload
+    from pipeline.hub.protocol import Commit, Copy, Hub, Repository, Upload
 
 THE_HUBS_OWN = frozenset({".gitattributes"})
 """The Hub itself puts these files into every repository, and changes them as it likes."""
@@ -20,7 +20,7 @@ _NAMED = 5
 
 
 def committed(
-    hub: Hub, repository: Repository, uploads: Sequence[Upload], deletes: Sequence[str], parent: str
+    hub: Hub, repository: Repository, uploads: Sequence[Upload | Copy], deletes: Sequence[str], parent: str
 ) -> str | None:
     """The commit with these changes on `parent`, if it was made; None when `parent` is still the head.
 
@@ -56,9 +56,9 @@ def overtaken(hub: Hub, repository: Repository, parent: str, head: str, ours: st
     )
 
 
-def difference(wanted: Manifest, there: Manifest) -> list[str]:
-    """Paths that differ in content, are missing, or should not be there."""
-    mine, theirs = (Manifest(tuple(f for f in files if f.path not in THE_HUBS_OWN)) for files in (wanted, there))
+def difference(wanted: Manifest, there: Manifest, spared: frozenset[str] = THE_HUBS_OWN) -> list[str]:
+    """Paths, except those that are spared, that differ in content, are missing, or should not be there."""
+    mine, theirs = (Manifest(tuple(f for f in files if f.path not in spared)) for files in (wanted, there))
     return [file.path for file in mine - theirs] + [file.path for file in theirs if file.path not in mine]
 
 
@@ -67,7 +67,7 @@ def _since(hub: Hub, repository: Repository, parent: str, head: str) -> list[Com
     return list(takewhile(lambda commit: commit.id != parent, hub.history(repository, head)))
 
 
-def _changed(before: Manifest, uploads: Sequence[Upload], deletes: Sequence[str]) -> Manifest:
+def _changed(before: Manifest, uploads: Sequence[Upload | Copy], deletes: Sequence[str]) -> Manifest:
     files = {file.path: file for file in before} | {upload.file.path: upload.file for upload in uploads}
     return Manifest(tuple(file for path, file in files.items() if path not in set(deletes)))
 

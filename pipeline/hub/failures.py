@@ -36,6 +36,9 @@ _KEYLESS = (
 _EXCHANGE = "/oauth/token"
 # Timeouts, rate limits and the server's own troubles pass; every other status says the same again.
 _PASSING = {408, 425, 429}
+# Uploads through Xet fail as ConnectionError whatever the answer was. Other statuses may mean that the client remembers
+# what the Hub has forgotten, which another way of sending the file gets around.
+_XET_STATUS = re.compile(r"HTTP status client error \((401|403|404|413)\b")
 _EXPIRED = {400, 401, 403}
 # What the Hub says of an account that is full comes as 403, like a token that may not write.
 _FULL = re.compile(r"storage (limit|quota|patterns)|quota|upgrade your plan", re.IGNORECASE)
@@ -71,8 +74,7 @@ def _failure(action: str, error: BaseException) -> PipelineError:
     if isinstance(inner, HfHubHTTPError | httpx2.HTTPStatusError):
         return _by_status(action, inner)
     if isinstance(inner, httpx2.TransportError | ConnectionError | TimeoutError):
-        said = type(inner).__name__ if isinstance(inner, httpx2.TransportError) else one_line(inner)
-        return HubError(f"cannot {action}: the connection failed ({said})", hint=_AGAIN)
+        return _by_connection(action, inner)
     # The client looks into answers without checking them.
     if isinstance(inner, json.JSONDecodeError | UnicodeDecodeError | KeyError):
         return HubError(f"cannot {action}: the answer makes no sense", hint=_AGAIN)
@@ -82,6 +84,14 @@ def _failure(action: str, error: BaseException) -> PipelineError:
     if isinstance(inner, OSError) and inner.errno is not None:
         raise inner
     return HubError(f"cannot {action}: {one_line(inner)}", hint=_AGAIN)
+
+
+def _by_connection(action: str, error: BaseException) -> HubError:
+    if found := _XET_STATUS.search(str(error)):
+        status = int(found[1])
+        return HubRefused(f"cannot {action}: the Hub answered {status}", hint=_HINTS[status])
+    said = type(error).__name__ if isinstance(error, httpx2.TransportError) else one_line(error)
+    return HubError(f"cannot {action}: the connection failed ({said})", hint=_AGAIN)
 
 
 def _no_token(action: str, error: LocalTokenNotFoundError | OIDCError) -> HubRefused:

@@ -5,23 +5,27 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+from collections import Counter
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 import httpx2
 from huggingface_hub import (
     CommitOperationAdd,
+    CommitOperationCopy,
     CommitOperationDelete,
     HfApi,
 )
 from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 from huggingface_hub.hf_api import RepoFile
+from huggingface_hub.lfs import post_lfs_batch_info
 from huggingface_hub.utils import build_hf_headers, get_session, get_token, hf_raise_for_status
 
 from pipeline.errors import HubError, HubRefused
-from pipeline.hub import client
+from pipeline.hub import client, lfs_process, xet
+from pipeline.hub.account import check_may_create
 from pipeline.hub.download import download
 from pipeline.hub.failures import translated
-from pipeline.hub.protocol import Commit
+from pipeline.hub.protocol import Commit, Upload
 from pipeline.hub.remote import RangesIgnored, RemoteFile
 from pipeline.manifest import File, Manifest
 
@@ -29,8 +33,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from pipeline.hub.protocol import Advance, Repository, Upload
+    from pipeline.hub.protocol import Advance, Copy, Repository
 
+_XET_ATTEMPTS = 3  # for one file; after that it goes to large-file storage in the older way
+_SURELY_LARGE = 10_000_000  # bytes; whatever is larger is in large-file storage
+_BATCH = 256
 
 client.install()
 
@@ -48,6 +55,7 @@ class HuggingFace:
         self._token = token
         self._shown = shown or endpoint
         self._api = HfApi(endpoint=endpoint, token=token)
+        self._attempts: Counter[str] = Counter()
 
     def whoami(self) -> str:
         with translated("ask whose token this is"):
@@ -56,6 +64,16 @@ class HuggingFace:
                 get_token()  # such a token belongs to no account
                 return f"the Trusted Publisher of {trusted}"
             return str(self._api.whoami()["name"])
+
+    def check_writable(self, repository: Repository) -> None:
+        with translated(f"look whether {repository} can be written"):
+            try:
+                self._api.auth_check(repository.id, repo_type=repository.kind, write=True)
+            except RepositoryNotFoundError:
+                account = self._api.whoami()
+            else:
+                return
+        check_may_create(repository, account)
 
     def head(self, repository: Repository, revision: str = "main") -> str | None:
         with translated(f"look at {repository}"):
@@ -125,22 +143,38 @@ class HuggingFace:
 
     def preupload(self, repository: Repository, upload: Upload, advance: Callable[[int], None]) -> None:
         with translated(f"upload {upload.file.path} to {repository}"):
-            self._api.preupload_lfs_files(
-                repository.id, [_addition(upload, advance)], repo_type=repository.kind, num_threads=1
-            )
+            if not xet.is_available():
+                self._api.preupload_lfs_files(
+                    repository.id, [_addition(upload, advance)], repo_type=repository.kind, num_threads=1
+                )
+            elif self._held(repository, [upload]):
+                advance(upload.file.size)
+            elif self._attempts[upload.file.sha256] >= _XET_ATTEMPTS:
+                lfs_process.upload(self.endpoint, self._token, repository, upload, advance)
+            else:
+                self._attempts[upload.file.sha256] += 1
+                xet.upload(self.endpoint, self._token, repository, upload, advance)
+                del self._attempts[upload.file.sha256]
 
     def commit(
         self,
         repository: Repository,
-        uploads: Sequence[Upload],
+        uploads: Sequence[Upload | Copy],
         deletes: Sequence[str],
         *,
         parent: str,
         message: str,
     ) -> str:
-        operations = [_addition(upload) for upload in uploads]
+        operations = [_operation(upload) for upload in uploads]
         removals = [CommitOperationDelete(path, is_folder=False) for path in deletes]
         with translated(f"commit to {repository}"):
+            if xet.is_available():
+                # The client would read and divide all of them again to learn that there is nothing to send.
+                sent = [upload for upload in uploads if isinstance(upload, Upload)]
+                held = self._held(repository, [upload for upload in sent if upload.file.size > _SURELY_LARGE])
+                for operation in operations:
+                    if isinstance(operation, _Counted) and operation.path_in_repo in held:
+                        operation.mark_uploaded()
             commit = self._api.create_commit(
                 repository.id,
                 [*operations, *removals],
@@ -154,8 +188,28 @@ class HuggingFace:
         with translated(f"tag {repository} as {name}"):
             self._api.create_tag(repository.id, tag=name, revision=commit, repo_type=repository.kind)
 
+    def untag(self, repository: Repository, name: str) -> None:
+        with translated(f"remove the tag {name} of {repository}"), contextlib.suppress(RevisionNotFoundError):
+            self._api.delete_tag(repository.id, tag=name, repo_type=repository.kind)
+
     def address(self, repository: Repository, revision: str | None = None) -> str:
         return f"{self._shown}/{repository}" + (f"/tree/{revision}" if revision else "")
+
+    def _held(self, repository: Repository, uploads: Sequence[Upload]) -> set[str]:
+        """Paths of the large files whose bytes the Hub says that it holds already."""
+        paths = {upload.file.sha256: upload.file.path for upload in uploads}
+        wanted = [_addition(upload).upload_info for upload in uploads]
+        held = set()
+        for start in range(0, len(wanted), _BATCH):
+            objects, _, _ = post_lfs_batch_info(
+                wanted[start : start + _BATCH],
+                token=self._token,
+                repo_type=repository.kind,
+                repo_id=repository.id,
+                endpoint=self.endpoint,
+            )
+            held |= {paths[found["oid"]] for found in objects if "actions" not in found}
+        return held
 
     def _remote(self, repository: Repository, revision: str, path: str) -> RemoteFile:
         return RemoteFile(self.endpoint, self._token, repository, revision, path)
@@ -171,6 +225,11 @@ class _Counted(CommitOperationAdd):
     """An addition that tells how many bytes of its file the client has read to send them."""
 
     advance: Callable[[int], None]
+
+    def mark_uploaded(self) -> None:
+        """Let a commit name the file by its digest without looking at its bytes."""
+        self._upload_mode = "lfs"
+        self._is_uploaded = True
 
     @contextlib.contextmanager
     def as_file(self, with_tqdm: bool = False) -> Iterator[BinaryIO]:
@@ -192,7 +251,13 @@ class _CountedFile(io.FileIO):
         return block
 
 
-def _addition(upload: Upload, advance: Callable[[int], None] = lambda _: None) -> CommitOperationAdd:
+def _operation(upload: Upload | Copy) -> _Counted | CommitOperationCopy:
+    if isinstance(upload, Upload):
+        return _addition(upload)
+    return CommitOperationCopy(upload.file.path, upload.file.path, src_revision=upload.commit)
+
+
+def _addition(upload: Upload, advance: Callable[[int], None] = lambda _: None) -> _Counted:
     addition = _Counted(upload.file.path, upload.source)
     addition.advance = advance
     # Known since the file was written: the client would read all of it again to find out.

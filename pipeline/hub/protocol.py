@@ -40,6 +40,14 @@ class Upload:
     file: File
 
 
+@dataclass(frozen=True)
+class Copy:
+    """A file of an earlier commit of the same repository: a large one gets into another commit without being sent."""
+
+    commit: str
+    file: File
+
+
 class Advance(Protocol):
     def __call__(self, amount: int, /, *, resumed: bool = False) -> None:
         """Hear of `amount` bytes more; `resumed` ones were here already and say nothing about how fast it goes."""
@@ -53,6 +61,9 @@ class Hub(Protocol):
 
     def whoami(self) -> str:
         """The account of the token; `HubRefused` without a valid one."""
+
+    def check_writable(self, repository: Repository) -> None:
+        """`HubRefused` when the token may not write to the repository, or not create it where there is none."""
 
     def head(self, repository: Repository, revision: str = "main") -> str | None:
         """The commit that `revision` names; None when the repository or the revision does not exist."""
@@ -90,7 +101,7 @@ class Hub(Protocol):
     def commit(
         self,
         repository: Repository,
-        uploads: Sequence[Upload],
+        uploads: Sequence[Upload | Copy],
         deletes: Sequence[str],
         *,
         parent: str,
@@ -104,5 +115,12 @@ class Hub(Protocol):
     def tag(self, repository: Repository, name: str, commit: str) -> None:
         """Name a commit; `HubRefused` when the tag names another one."""
 
+    def untag(self, repository: Repository, name: str) -> None:
+        """Remove a tag; one that is not there is none to remove."""
+
     def address(self, repository: Repository, revision: str | None = None) -> str:
         """Where a person looks at the repository."""
+
+
+def untold(_amount: int, /, *, resumed: bool = False) -> None:
+    """An `advance` for small files, whose progress nobody waits to see."""

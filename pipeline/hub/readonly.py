@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from pipeline.hub.protocol import Advance, Commit, Hub, Repository, Upload
+    from pipeline.hub.protocol import Advance, Commit, Copy, Hub, Repository, Upload
     from pipeline.manifest import File, Manifest
 
 
@@ -24,6 +24,9 @@ class ReadOnly:
 
     def whoami(self) -> str:
         return self._hub.whoami()
+
+    def check_writable(self, repository: Repository) -> None:
+        self._hub.check_writable(repository)
 
     def head(self, repository: Repository, revision: str = "main") -> str | None:
         return self._hub.head(repository, revision)
@@ -56,12 +59,21 @@ class ReadOnly:
         _refuse(f"upload {upload.file.path} to {repository}")
 
     def commit(
-        self, repository: Repository, uploads: Sequence[Upload], deletes: Sequence[str], *, parent: str, message: str
+        self,
+        repository: Repository,
+        uploads: Sequence[Upload | Copy],
+        deletes: Sequence[str],
+        *,
+        parent: str,
+        message: str,
     ) -> str:
         _refuse(f"commit to {repository}")
 
     def tag(self, repository: Repository, name: str, commit: str) -> None:
         _refuse(f"tag {repository} as {name}")
+
+    def untag(self, repository: Repository, name: str) -> None:
+        _refuse(f"remove the tag {name} of {repository}")
 
     def address(self, repository: Repository, revision: str | None = None) -> str:
         return self._hub.address(repository, revision)

@@ -12,12 +12,13 @@ from tenacity.wait import wait_base, wait_random_exponential
 from pipeline.errors import BlobsGone, HubError, HubRefused, Overtaken
 from pipeline.hub import doubt
 from pipeline.hub.deadline import within
+from pipeline.hub.protocol import Upload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from pipeline.hub.protocol import Advance, Commit, Hub, Repository, Upload
+    from pipeline.hub.protocol import Advance, Commit, Copy, Hub, Repository
     from pipeline.manifest import File, Manifest
 
 T = TypeVar("T")
@@ -70,6 +71,9 @@ class Patient:
 
     def whoami(self) -> str:
         return self._call("ask whose token this is", self._hub.whoami)
+
+    def check_writable(self, repository: Repository) -> None:
+        self._call(f"look whether {repository} can be written", lambda: self._hub.check_writable(repository))
 
     def head(self, repository: Repository, revision: str = "main") -> str | None:
         return self._call(f"look at {repository}", lambda: self._hub.head(repository, revision))
@@ -130,10 +134,16 @@ class Patient:
             counted.end()
 
     def commit(
-        self, repository: Repository, uploads: Sequence[Upload], deletes: Sequence[str], *, parent: str, message: str
+        self,
+        repository: Repository,
+        uploads: Sequence[Upload | Copy],
+        deletes: Sequence[str],
+        *,
+        parent: str,
+        message: str,
     ) -> str:
         """Whenever it is open whether the commit was made, the repository itself is asked before anything is sent."""
-        longest = _transfer(sum(upload.file.size for upload in uploads))
+        longest = _transfer(sum(upload.file.size for upload in uploads if isinstance(upload, Upload)))
 
         def send() -> str:
             return self._hub.commit(repository, uploads, deletes, parent=parent, message=message)
@@ -164,6 +174,9 @@ class Patient:
                     raise
 
         self._again(attempt)
+
+    def untag(self, repository: Repository, name: str) -> None:
+        self._call(f"remove the tag {name} of {repository}", lambda: self._hub.untag(repository, name))
 
     def address(self, repository: Repository, revision: str | None = None) -> str:
         return self._hub.address(repository, revision)

@@ -20,7 +20,7 @@ REQUIRED = ("base_model", "base_model_relation", "library_name", "pipeline_tag",
 _IN_PROSE = {"base_model_relation", "new_version", "pipeline_tag", "thumbnail", "widget", "inference"}
 _ALSO_KNOWN = frozenset({*_IN_PROSE, "language_bcp47", "co2_eq_emissions", "quantized_by"})
 _LONGEST = 4096
-_INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+_INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 
 
 def lint(fields: Mapping[str, Json], files: Collection[str]) -> list[Finding]:

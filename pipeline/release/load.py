@@ -136,7 +136,8 @@ def _recipe(root: Path, name: str, children: tuple[str, ...], problems: list[Pro
     elif isinstance(written.otherwise, Fallback):
         otherwise, why = written.otherwise.decision, written.otherwise.why or ""
     rules += parent.rules if parent else ()
-    return Recipe(name, written.version, written.summary, rules, otherwise, why, place)
+    extends = (parent.name, *parent.extends) if parent else ()
+    return Recipe(name, written.version, written.summary, rules, otherwise, why, place, extends)
 
 
 def _named_recipe(

@@ -133,7 +133,7 @@ class Rule:
 class Recipe:
     """A recipe whose `extends` is resolved: own rules first, then the parent's. First match wins.
 
-    otherwise: for modules that no rule matches; None refuses to have any.
+    otherwise: for modules that no rule matches; None refuses to have any. extends: names, the parent's first.
     """
 
     name: str
@@ -143,6 +143,7 @@ class Recipe:
     otherwise: Decision | None
     otherwise_why: str
     place: Place
+    extends: tuple[str, ...] = ()
 
     def decisions(self) -> dict[str, Json]:
         """What the weights depend on: patterns, layers and precisions in order; no word of prose, no line number."""

@@ -126,8 +126,8 @@ class Fit(Written):
     )
     usable: Share | None = Field(
         default=None,
-        description="The share of `memory` that the GPU may use; `75 %` when left out, about what macOS grants unless "
-        "`sudo sysctl iogpu.wired_limit_mb=...` raises it.",
+        description="The share of `memory` that the GPU may use; when left out, what macOS grants (two thirds up to 32 "
+        "GB, three quarters above) unless `sudo sysctl iogpu.wired_limit_mb=...` raises it.",
     )
     context: Tokens | None = Field(
         default=None, description="Tokens whose cache must fit beside the weights; k is 1024. None when left out."
@@ -178,6 +178,10 @@ class Release(Written):
     fit: Fit | None = Field(default=None, description="What the result has to fit into.")
     evaluate: Evaluation = Field(description="What is measured.")
     thresholds: Thresholds = Field(description="What must be reached to publish.")
+    source: Text | None = Field(
+        default=None,
+        description="The address of the release repository, for readers of the card who want to make it again.",
+    )
     siblings: tuple[Name, ...] = Field(
         default=(),
         description="Other releases of the same base, or models from elsewhere, that the card compares this one with: "

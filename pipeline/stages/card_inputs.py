@@ -12,7 +12,7 @@ from pipeline.evidence import Evidence
 from pipeline.lock import ContextMemory, Lock, LockedBase, LockedRecipe, LockedRule, LockedTarget, TensorClass
 from pipeline.manifest import File, Manifest
 from pipeline.release.elsewhere import load_elsewhere
-from pipeline.release.find import elsewhere_names, evidence_file, imported_file, lock_file, notes_file
+from pipeline.release.find import elsewhere_names, evidence_file, imported_file, lock_file, notes_file, release_file
 from pipeline.release.layers import layer_class
 from pipeline.release.load import load_release
 from pipeline.stages.happened import happened
@@ -22,6 +22,9 @@ from pipeline.weights.base import weight_files
 from pipeline.weights.side_files import side_files
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pipeline.manifest import Json
     from pipeline.metadata.base_card import BaseCard
     from pipeline.release.load import Asked
     from pipeline.release.recipe import Assignment
@@ -38,7 +41,7 @@ def inputs_of(asked: Asked, folders: Folders) -> Inputs:
         recipe=asked.recipe,
         lock=lock,
         evidence=_evidence(folders, asked.name, released=released),
-        siblings=tuple(_sibling(folders, name) for name in asked.release.siblings),
+        siblings=tuple(_sibling(folders, name, asked) for name in asked.release.siblings),
         notes=notes.read_text(encoding="utf-8") if notes.exists() else "",
         released=released,
     )
@@ -80,6 +83,7 @@ def planned_lock(job: Planned) -> Lock:
         tools=provenance.tools(),
         target=LockedTarget(job.release.target.repo, job.release.target.tag),
         pipeline_tag=_pipeline_tag(job),
+        text_only=not job.layout.keeps_vision and _sees(job.base.config),
         memory=tuple(ContextMemory(row.context, row.nbytes) for row in sizes(job).memory if row.nbytes is not None),
     )
 
@@ -87,6 +91,11 @@ def planned_lock(job: Planned) -> Lock:
 def _facts(card: BaseCard | None) -> BaseCard | None:
     """Without what was dropped of it, which is said when the release is planned."""
     return replace(card, dropped=()) if card else None
+
+
+def _sees(config: Mapping[str, Json]) -> bool:
+    """Whether the base describes a part that reads images."""
+    return any(isinstance(config.get(key), dict) for key in ("vision_config", "vision_tower_config"))
 
 
 def _pipeline_tag(job: Planned) -> str:
@@ -107,9 +116,15 @@ def _deciding(assignment: Assignment) -> dict[tuple[str, str], list[int]]:
 
 
 def _lock(asked: Asked, folders: Folders) -> tuple[Lock, bool]:
-    """The lock of what happened, or else of what is planned, and which of the two."""
+    """The lock of what happened, or else of what is planned, and which of the two.
+
+    Where another recipe or base is asked for than those that the files were made from, others are planned.
+    """
     if (folders.root / lock_file(asked.name)).exists():
-        return happened(folders, asked.name, "the card is made from it")[0], True
+        lock = happened(folders, asked.name, "the card is made from it")[0]
+        base = asked.release.base
+        if (lock.recipe.digest, lock.base.repo, lock.base.revision) == (asked.recipe.digest, base.repo, base.revision):
+            return lock, True
     planned = open_planned(asked, folders)
     if planned is None:
         raise UsageError(
@@ -127,12 +142,26 @@ def _evidence(folders: Folders, name: str, *, released: bool) -> Evidence:
     return Evidence.from_json((folders.root / file).read_text(), file).merged(imported.measurements)
 
 
-def _sibling(folders: Folders, name: str) -> Sibling:
+def _sibling(folders: Folders, name: str, of: Asked) -> Sibling:
+    """`UsageError` for one of another base, with which nothing can be compared."""
     if name in elsewhere_names(folders.root):
         made = load_elsewhere(folders.root, name)
+        _check_base(made.base, name, of)
         return Sibling(name, made.label, made.address or "", made.size, None, imported_figures(folders, name))
     asked = load_release(folders.root, name)
+    _check_base(asked.release.base.repo, name, of)
     lock, released = _lock(asked, folders)
     evidence = _evidence(folders, name, released=released)
-    address = "" if asked.release.hub == "local" else f"{WEB}/{asked.release.target.repo}"
+    target = asked.release.target
+    address = "" if asked.release.hub == "local" else f"{WEB}/{target.repo}"
+    if address and lock.target.commit:
+        address += f"/tree/{target.tag}"
     return Sibling(name, asked.release.label or name, address, lock.bytes, lock.bits_per_weight, evidence)
+
+
+def _check_base(repo: str, name: str, of: Asked) -> None:
+    if repo != of.release.base.repo:
+        raise UsageError(
+            f"{name} is a model of {repo}, and {of.name}, which names it as a sibling, of {of.release.base.repo}",
+            hint=f"Take it out of `siblings` in {release_file(of.name)}.",
+        )

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 from pipeline import repository
 from pipeline.errors import UsageError
 from pipeline.lock import Lock, LockedInputs
-from pipeline.release.find import evidence_file, imported_file, lock_file, notes_file, recipe_file, release_file
+from pipeline.release.find import (
+    elsewhere_file,
+    evidence_file,
+    imported_file,
+    lock_file,
+    notes_file,
+    recipe_file,
+    release_file,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,10 +65,11 @@ def record(asked: Asked, folders: Folders) -> str:
 def _inputs(asked: Asked) -> tuple[str, ...]:
     """What a person wrote and the card is made from; files that are not there are harmless."""
     recipe, text = asked.recipe, asked.release.evaluate.text.path
-    recipes = {recipe_file(recipe.name), recipe.place.file, *(rule.place.file for rule in recipe.rules)}
-    files = (release_file(asked.name), notes_file(asked.name), imported_file(asked.name))
-    own = (*files, *sorted(recipes), "templates")
-    return (*own, str(text)) if text else own
+    files = [release_file(asked.name), notes_file(asked.name), imported_file(asked.name), "templates"]
+    files += [recipe_file(name) for name in (recipe.name, *recipe.extends)]
+    for sibling in asked.release.siblings:
+        files += [told(sibling) for told in (release_file, elsewhere_file, imported_file, evidence_file, lock_file)]
+    return (*files, str(text)) if text else tuple(files)
 
 
 def _made(asked: Asked) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pipeline.errors import ReleaseFileError, UsageError
 from pipeline.release.find import recipe_names
 from pipeline.release.load import load_recipe
-from pipeline.release.macs import MACS, USABLE
+from pipeline.release.macs import MACS, usable
 from pipeline.release.mixed import LEVELS, is_expert, propose_mixed, usual
 from pipeline.release.recipe import assign
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pipeline.weights.layout import Layout
 
 _SHARD = 5_000_000_000
-LARGEST = int(max(MACS) * USABLE)
+LARGEST = usable(max(MACS))
 """Bytes that the largest Mac's GPU may use as macOS is delivered."""
 
 

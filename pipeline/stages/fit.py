@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from pipeline.card.figures import byte_size, grouped, percent
 from pipeline.errors import DoesNotFit
+from pipeline.release import macs
 from pipeline.release.layers import layer_class
-from pipeline.release.macs import USABLE
 from pipeline.release.recipe import FORMATS, Precision, Unquantized
 from pipeline.release.written import format_size
 
@@ -84,7 +84,9 @@ def cheapest(modules: Sequence[Assigned], over: int) -> tuple[Relaxation, ...]:
 
 def usable(fit: Fit) -> int | None:
     """Bytes that the weights, their cache and everything beside them may take together."""
-    return math.floor(fit.memory * (USABLE if fit.usable is None else fit.usable)) if fit.memory else None
+    if not fit.memory:
+        return None
+    return macs.usable(fit.memory) if fit.usable is None else math.floor(fit.memory * fit.usable)
 
 
 def _excesses(layout: Layout, fit: Fit) -> Iterator[tuple[str, int]]:

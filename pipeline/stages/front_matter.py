@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pipeline.card import lint, quality
+from pipeline.card.front_matter import write
 from pipeline.card.hub_fields import hub_fields
 from pipeline.card.inputs import Inputs
 from pipeline.evidence import Evidence
@@ -15,6 +16,7 @@ from pipeline.stages.card_inputs import planned_lock
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pipeline.manifest import Json
     from pipeline.release.stated_license import StatedLicense
     from pipeline.stages.job import Planned
 
@@ -24,10 +26,22 @@ def check_front_matter(job: Planned) -> tuple[str, ...]:
 
     Raises: UsageError when nobody states a license; CardInvalid when the Hub would refuse it.
     """
-    lock = planned_lock(job)
-    inputs = Inputs(job.name, job.release, job.recipe, lock, Evidence(), released=False)
-    lint.check(job.name, hub_fields(inputs, quality.read(Evidence())), {file.path for file in lock.model})
+    inputs = _inputs(job)
+    lint.check(job.name, _fields(inputs), {file.path for file in inputs.lock.model})
     return tuple(_remarks(job))
+
+
+def planned_front_matter(job: Planned) -> str:
+    """The front matter as far as it is known before anything was measured."""
+    return write(_fields(_inputs(job)))
+
+
+def _inputs(job: Planned) -> Inputs:
+    return Inputs(job.name, job.release, job.recipe, planned_lock(job), Evidence(), released=False)
+
+
+def _fields(inputs: Inputs) -> dict[str, Json]:
+    return hub_fields(inputs, quality.read(Evidence()))
 
 
 def _remarks(job: Planned) -> Iterator[str]:

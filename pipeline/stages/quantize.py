@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pipeline import provenance
 from pipeline.engine.task import Lane, Task
 from pipeline.manifest import write_atomically
 from pipeline.stages import download
@@ -54,7 +55,7 @@ def _shard(job: Job, shard: Shard) -> Task:
 
         target = step.path(output)
         step.digested(output, write_shard(job.layout, shard, step.path(download.BASE), target, advance=step.advance))
-        return {}
+        return {"tools": {**provenance.tools()}}
 
     settings: dict[str, Json] = {
         "tensors": {f"{piece.parameter}": str(piece.precision or piece.dtype) for piece in shard.pieces},

@@ -178,5 +178,16 @@ def _lock(job: Job, step: Step) -> Lock:
         model=Manifest(tuple(File(quantize.in_model(o.path), o.size, o.sha256) for o in outputs)),
         made=datetime.fromtimestamp(max(o.mtime for o in outputs) / 1e9, UTC).date().isoformat(),
         waived=validate.waived(step.record(validate.JUDGE)),
+        tools=_tools(job, step),
         inputs=locked_inputs(job.asked, job.folders),
     )
+
+
+def _tools(job: Job, step: Step) -> dict[str, str]:
+    """What the shards were made with, maybe long ago; several versions of a tool where it changed in between."""
+    found: dict[str, set[str]] = {}
+    for shard in job.layout.shards:
+        made_with = step.record(quantize.name(shard.name)).values.get("tools")
+        for tool, version in made_with.items() if isinstance(made_with, dict) else ():
+            found.setdefault(tool, set()).add(str(version))
+    return {tool: " and ".join(sorted(versions)) for tool, versions in found.items()}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from pipeline.metadata.values import OTHER
-from pipeline.release.macs import GIB, RAISED, USABLE, smallest_mac
+from pipeline.release.macs import GIB, raised, smallest_mac, smallest_raised, usable
 from pipeline.release.mixed import has_experts
 from pipeline.release.prompts import prompts
 from pipeline.release.recipe import Precision
@@ -146,15 +146,15 @@ def _fit(facts: Facts, comments: dict[str, str]) -> dict[str, Json]:
     fit: dict[str, Json] = {"size": facts.budget} if facts.budget else {}
     context = min(longest_context(facts.base.config) or _CONTEXT, _CONTEXT)
     needed = planned.memory(context)
-    mac = smallest_mac(needed) or smallest_mac(needed, RAISED) if needed else None
+    mac = smallest_mac(needed) or smallest_raised(needed) if needed else None
     comments["fit"] = "What would not fit is refused before anything is downloaded."
     if not needed or not mac:
         return fit
     comments["fit"] += f" This is the smallest Mac that runs it with {context:,} tokens of context."
     fit["memory"] = f"{mac // GIB} GiB"
-    if needed > mac * USABLE:
-        fit["usable"] = f"{round(100 * RAISED)} %"
-        comments["fit.usable"] = f"Needs `sudo sysctl iogpu.wired_limit_mb={int(mac * RAISED) >> 20}`."
+    if needed > usable(mac):
+        fit["usable"] = f"{100 * raised(mac) / mac:g} %"
+        comments["fit.usable"] = f"Needs `sudo sysctl iogpu.wired_limit_mb={raised(mac) >> 20}`."
     return {**fit, "context": format_tokens(context)}
 
 

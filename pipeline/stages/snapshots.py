@@ -71,23 +71,29 @@ def before(asked: Asked, folders: Folders, against: str) -> Snapshot:
 
 def on_disk(folder: Path, label: str) -> Snapshot:
     """What a folder of a release holds, whether or not it is committed."""
+    return snapshot.read(label, card_files(folder), whole=(folder / "release.yaml").exists())
+
+
+def card_files(folder: Path) -> dict[str, bytes]:
+    """The card, what it is made from and what it shows, by their paths in a release's folder."""
     paths = [folder / name for name in _FILES] + sorted((folder / "assets").glob("*.png"))
-    files = _read({path.relative_to(folder).as_posix(): path for path in paths})
-    return snapshot.read(label, files, whole=(folder / "release.yaml").exists())
+    return _read({path.relative_to(folder).as_posix(): path for path in paths})
 
 
 def committed(asked: Asked, folders: Folders, revision: str) -> Snapshot | None:
-    """What a git revision of the release repository holds; None where there is no such revision or no git.
+    """What a git revision of the release repository holds; None where there is no such revision or no git."""
+    found = repository.committed_files(folders.root, revision, "releases")
+    return held(asked, folders, revision, *found) if found else None
+
+
+def held(asked: Asked, folders: Folders, revision: str, commit: str, files: Mapping[str, bytes]) -> Snapshot:
+    """What the commit that a revision names holds, of whose `releases/` these are the files.
 
     A release that had not run yet is planned as it was asked for then.
     """
-    found = repository.committed_files(folders.root, revision, "releases")
-    if found is None:
-        return None
-    commit, files = found
     label = f"{revision} ({commit[:7]})" if revision not in commit else commit[:12]
-    made = snapshot.read(label, _inside(asked.name, files), whole=True)
-    siblings = {name: _inside(name, files) for name in asked.release.siblings}
+    made = snapshot.read(label, inside(asked.name, files), whole=True)
+    siblings = {name: inside(name, files) for name in asked.release.siblings}
     known = {name: snapshot.read(label, inside, whole=True).evidence for name, inside in siblings.items() if inside}
     made = replace(made, siblings={name: evidence for name, evidence in known.items() if evidence})
     if f"{asked.name}/{LOCK}" in files:
@@ -120,7 +126,7 @@ def published(asked: Asked, folders: Folders) -> Snapshot:
     return snapshot.read(place, files, whole=False)
 
 
-def _inside(name: str, files: Mapping[str, bytes]) -> dict[str, bytes]:
+def inside(name: str, files: Mapping[str, bytes]) -> dict[str, bytes]:
     """What a diff wants of the files in a release's folder, by their paths in it."""
     own = {path.removeprefix(f"{name}/"): raw for path, raw in files.items() if path.startswith(f"{name}/")}
     return {path: raw for path, raw in own.items() if _is_wanted(path)}

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from pipeline.engine.task import Lane, Task
 from pipeline.errors import BaseModelError, HubRefused
 from pipeline.hub.doubt import difference
 from pipeline.hub.protocol import Repository, Upload
 from pipeline.hub.publish import publish
-from pipeline.manifest import File, Manifest, describe
+from pipeline.manifest import File, Manifest, describe, write_atomically
 from pipeline.stages import quantize, render, seed, validate
+from pipeline.stages.preflight import check_rights, check_tag
 from pipeline.weights.side_files import side_files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from pipeline.engine.task import Step
     from pipeline.engine.workspace import Record
@@ -23,18 +24,21 @@ if TYPE_CHECKING:
 
 LANE = Lane("upload", "sends every shard when it is written, and shows all of them by one commit at the end", width=2)
 REPOSITORY = "upload/repository"
+HEAD = "upload/head"
 COMMIT = "upload/commit"
+SUMS = "SHA256SUMS"
+"""The digest of every other published file, for whoever has neither this program nor the Hub's client."""
 
 
 def tasks(job: Job) -> list[Task]:
     _check_names(job)
     shards = [_shard(job, shard.name, shard.size) for shard in job.layout.shards]
-    return [_repository(job), *shards, _commit(job, tuple(task.name for task in shards))]
+    return [_repository(job), _head(job), *shards, _commit(job, tuple(task.name for task in shards))]
 
 
 def _check_names(job: Job) -> None:
     """`BaseModelError` where a file of the base would have to stand in the place of one that is rendered."""
-    if taken := sorted(file.path for file in side_files(job.base.files) if file.path in render.FILES):
+    if taken := sorted(file.path for file in side_files(job.base.files) if file.path in {*render.FILES, SUMS}):
         raise BaseModelError(
             f"{job.base.repo} holds {' and '.join(taken)}, and a release publishes what it measured under that name",
             hint="Start from the model that it was made from, or from a copy without such a file.",
@@ -46,18 +50,13 @@ def _target(job: Job) -> Repository:
 
 
 def _repository(job: Job) -> Task:
-    target, tag = _target(job), job.release.target.tag
+    target = _target(job)
 
     def run(step: Step) -> Mapping[str, Json]:
-        account = job.hub.whoami()
+        account = check_rights(job)
         created = job.hub.head(target) is None
         if created:
             job.hub.create(target)
-        elif (taken := job.hub.tags(target).get(tag)) and taken != job.published_commit:
-            raise HubRefused(
-                f"the tag {tag} of {target} already names commit {taken[:12]}, which this release did not make",
-                hint="Raise target.tag in release.yaml, or delete the tag on the Hub.",
-            )
         step.note(f"publishing to {target} as {account}")
         return {"created": created}
 
@@ -65,8 +64,24 @@ def _repository(job: Job) -> Task:
         return None if job.hub.head(target) else f"the Hub does not hold {target}"
 
     sources = tuple(seed.name(repository) for repository in seed.sources(job))
-    settings: dict[str, Json] = {"repository": target.id, "tag": tag}
+    settings: dict[str, Json] = {"repository": target.id, "tag": job.release.target.tag}
     return Task(REPOSITORY, LANE, run, sources, settings, check=check)
+
+
+def _head(job: Job) -> Task:
+    """What the commit is made on: everything that comes after it in the meantime is somebody else's."""
+    target = _target(job)
+
+    def run(_: Step) -> Mapping[str, Json]:
+        check_tag(job)
+        return {"head": job.hub.head(target)}
+
+    def check(record: Record) -> str | None:
+        head = job.hub.head(target)
+        known = head in {record.values["head"], job.published_commit}
+        return None if known else f"main of {target} is another commit, {str(head)[:12]}"
+
+    return Task(HEAD, LANE, run, (REPOSITORY,), {"repository": target.id, "tag": job.release.target.tag}, check=check)
 
 
 def _shard(job: Job, shard: str, size: int) -> Task:
@@ -95,7 +110,7 @@ def _commit(job: Job, blobs: tuple[str, ...]) -> Task:
         render.check_reviewed(job, card)
         check_card(job.name, card, {file.path for file in wanted})
         job.hub.validate_card(card)
-        commit = _publish(job, uploads, wanted, step.note)
+        commit = _publish(job, uploads, wanted, step)
         if job.hub.tags(target).get(tag) != commit:
             job.hub.tag(target, tag, commit)
         if step.record(REPOSITORY).values["created"] and not job.release.target.private:
@@ -113,7 +128,7 @@ def _commit(job: Job, blobs: tuple[str, ...]) -> Task:
             else f"releases/{job.name}/release.lock.json does not name the commit"
         )
 
-    needs = (REPOSITORY, *blobs, *quantize.names(job), validate.JUDGE, render.TASK)
+    needs = (REPOSITORY, HEAD, *blobs, *quantize.names(job), validate.JUDGE, render.TASK)
     settings: dict[str, Json] = {"repository": target.id, "tag": tag, "private": job.release.target.private}
     return Task(COMMIT, LANE, run, needs, settings, check=check)
 
@@ -129,18 +144,23 @@ def _uploads(job: Job, step: Step) -> list[Upload]:
     for path, digest in render.plots_made(rendered).items():
         paths[path] = render.in_workspace(path)
         digests[paths[path]] = digest
-    return [
+    uploads = [
         Upload(step.path(path), describe(step.path(path), name, known_sha256=digests[path]))
         for name, path in sorted(paths.items())
     ]
+    sums = step.path(f"card/{SUMS}")
+    write_atomically(sums, Manifest(tuple(upload.file for upload in uploads)).sums())
+    return [*uploads, Upload(sums, describe(sums, SUMS))]
 
 
-def _publish(job: Job, uploads: list[Upload], wanted: Manifest, note: Callable[[str], None]) -> str:
+def _publish(job: Job, uploads: list[Upload], wanted: Manifest, step: Step) -> str:
     """The commit at which the Hub holds exactly `wanted`: the one that is tagged already, or what `publish` makes."""
     target, tag = _target(job), job.release.target.tag
     tagged = job.hub.tags(target).get(tag)
     if not tagged:
-        return publish(job.hub, target, uploads, message=f"{job.release.title} ({tag})", note=note)
+        parent = step.record(HEAD).values["head"]
+        message = f"{job.release.title} ({tag})"
+        return publish(job.hub, target, uploads, message=message, parent=cast("str", parent), note=step.note)
     if difference(wanted, job.hub.manifest(target, tagged)):
         raise HubRefused(
             f"the tag {tag} of {target} already names commit {tagged[:12]}, which holds other files",

@@ -100,6 +100,13 @@ def test_streamed_and_resident_give_the_same_losses_under_a_limit(script, tmp_pa
     assert "| fits | 2 | 1.0 GB | streamed |" in benchmark.markdown(rows)
 
 
+@pytest.mark.parametrize("way", ["through Xet", "without Xet"])
+def test_a_killed_upload_sends_no_more_than_one_shard_again(script, tmp_path, way):
+    benchmark = script("killed_upload")
+    sent = benchmark._sent(tmp_path, 3, 2_000_000, benchmark.WAYS[way])
+    assert 3 * 2_000_000 <= sent < 4 * 2_000_000 + 50_000
+
+
 def test_downloads_are_timed_and_killed(script, monkeypatch, capsys):
     asked = ["--size", "2", "--limit", "50", "--kills", "1", "--connections", "4"]
     monkeypatch.setattr(sys, "argv", ["downloads.py", *asked])

@@ -24,7 +24,7 @@ def test_headings_paragraphs_and_items_come_through_and_nothing_else_does():
         "Fewer bits for the experts,",
         "and more for attention.",
         "",
-        r"- \`down_proj\` in 3 bits: see <https://example.org/why>",
+        "- `down_proj` in 3 bits: see <https://example.org/why>",
         r"- \<b\>bold\</b\> and {{ 7 * 7 }}".replace("*", r"\*"),
         "",
         "**v1**",

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from pipeline.card import standing
@@ -37,6 +39,15 @@ def test_the_best_of_the_quantized_ones_is_bold_only_when_that_is_sure(measured)
     card = measured.with_siblings(("2 bit", None, sibling)).card()
     assert [row[3] for row in rows(card)[1:]] == ["12.50 ± 0.40", "**13.02 ± 0.42**", "23.90 ± 0.45"]
     assert "The bold one is lower than that of every other quantized model" in card
+
+
+def test_where_an_error_is_missing_nothing_is_said_to_be_within_it(measured):
+    bare = measured.perplexity("quantized", 50.0, 0.4)
+    bare = replace(bare, values={key: value for key, value in bare.values.items() if key != "standard_error"})
+    card = measured.with_siblings(("bare", None, (bare,))).card()
+    assert "is within error of" not in card
+    assert "lower than [bare](https://example.org/1) is not known: an error is missing." in card
+    assert all("**" not in row[3] for row in rows(card))
 
 
 @pytest.mark.parametrize("change", [{"window": 1024}, {"backend": "metal"}])

@@ -15,12 +15,12 @@ def needing(demo, *gigabytes):
 @pytest.mark.parametrize(
     ("needs", "macs", "answers", "words"),
     [
-        ((5.9, 6), (8,), [["**fits**"], ["**fits**"]], "runs on a Mac with 8 GB of memory, up to 2,048 tokens read"),
+        ((5.2, 5.3), (8,), [["**fits**"], ["**fits**"]], "runs on a Mac with 8 GB of memory, up to 2,048 tokens read"),
         (
-            (6, 6.5),
-            (8, 16),
-            [["**fits**", "**fits**"], ["raise the limit", "**fits**"]],
-            "runs on a Mac with 16 GB of memory, up to 2,048 tokens read",
+            (10, 11),
+            (8, 16, 24),
+            [["no", "**fits**", "**fits**"], ["no", "raise the limit", "**fits**"]],
+            "runs on a Mac with 24 GB of memory, up to 2,048 tokens read",
         ),
         (
             (350, 400),
@@ -29,6 +29,12 @@ def needing(demo, *gigabytes):
             "runs on a Mac with 512 GB of memory when its limit is raised, up to 2,048 tokens read",
         ),
         ((400, 500), (256, 512), [["no", "raise the limit"], ["no", "no"]], "runs on a Mac only with a short context"),
+        (
+            (5, 50, 90),
+            (8, 16, 24, 128),
+            [["**fits**"] * 4, ["no", "no", "no", "**fits**"], ["no", "no", "no", "**fits**"]],
+            "runs on a Mac with 128 GB of memory, up to 4,096 tokens read",
+        ),
         ((600, 700), (), [[], []], "is larger than the memory of any Mac"),
     ],
 )
@@ -55,5 +61,12 @@ def test_what_it_was_planned_for_is_said(demo):
     fitting = needing(demo, 350).with_release(
         fit={"memory": "512 GiB", "usable": "90 %", "context": "128k", "beside": "60 GB"}
     )
-    sentence = "It was planned to fit 512 GiB of memory with 131,072 tokens read, beside 60.0 GB of other models and "
-    assert f"{sentence}programs, with the limit raised to 90 %." in fitting.card()
+    card = fitting.card()
+    assert "with 131,072 tokens read, beside 60.0 GB of other models and programs, its limit raised to 90 %:" in card
+    assert "sudo sysctl iogpu.wired_limit_mb=471859\n" in card
+    assert "sysctl" not in needing(demo, 350).with_release(fit={"memory": "512 GiB", "context": "128k"}).card()
+
+
+def test_smaller_macs_are_told_that_they_are_too_small(demo):
+    found = will_it_run.read(needing(demo, 350).lock)
+    assert found.headings[2:] == ("Mac with 256 GB or less", "Mac with 512 GB")

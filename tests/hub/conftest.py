@@ -5,6 +5,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 import pytest
+from huggingface_hub import constants
 
 from pipeline.hub.retry import NO_WAITING
 
@@ -68,3 +69,15 @@ def scripted() -> Iterator[Scripted]:
         yield server
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture(params=["xet", "lfs"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How the client sends large files; it looks at this constant, which HF_HUB_DISABLE_XET sets, before each."""
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", request.param == "lfs")
+    return request.param
+
+
+@pytest.fixture
+def without_xet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)

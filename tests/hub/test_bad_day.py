@@ -22,6 +22,8 @@ from pipeline.hub.publish import publish
 from pipeline.hub.retry import Patient
 from pipeline.manifest import describe
 
+pytestmark = pytest.mark.usefixtures("without_xet")
+
 PAGE = Path(__file__).parents[2] / "docs" / "bad-day.md"
 MODEL, BASE = Repository("demo/model"), Repository("demo/base")
 TOKEN = "hf_NobodyMaySeeThisToken"
@@ -91,7 +93,7 @@ class Release:
         try:
             hub.whoami()
             for file in hub.manifest(BASE, "main"):
-                hub.download(BASE, "main", file, self.folder / file.path, lambda _: None)
+                hub.download(BASE, "main", file, self.folder / file.path, lambda *_, **__: None)
             created = hub.head(MODEL) is None
             if created:
                 hub.create(MODEL)

@@ -12,6 +12,8 @@ from pipeline.hub.local.server import LocalHub
 from pipeline.hub.protocol import Repository, Upload
 from pipeline.manifest import describe
 
+pytestmark = pytest.mark.usefixtures("without_xet")
+
 MODEL = Repository("demo/model")
 
 

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import os
+
 import pytest
 
-from pipeline.hub import LOCAL_PORT
+from pipeline.hub import LOCAL_PORT, xet
 from pipeline.hub.connect import HUGGINGFACE, connect
 from pipeline.hub.local.server import LocalHub
 from pipeline.hub.protocol import Repository
@@ -41,3 +43,26 @@ def test_without_a_word_it_is_the_real_hub(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", "https://hub.example.com/")
     with connect("huggingface", tmp_path, writable=False) as hub:
         assert hub.endpoint == "https://hub.example.com"
+
+
+def test_what_the_client_remembers_of_an_earlier_hub_goes_and_is_kept_with_the_hub(tmp_path, monkeypatch):
+    for name in ("HF_XET_CACHE", *xet.SETTINGS):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    memory = tmp_path / "hub" / "client"
+    memory.mkdir(parents=True)
+    (memory / "stale").touch()
+    with connect("local", tmp_path / "hub", writable=False):
+        assert (memory / "stale").exists()
+    with connect("local", tmp_path / "hub", writable=True):
+        assert not (memory / "stale").exists()
+        assert os.environ["HF_XET_CACHE"] == str(memory)
+        assert {name: os.environ[name] for name in xet.SETTINGS} == xet.SETTINGS
+
+
+def test_what_the_user_has_set_stays(tmp_path, monkeypatch):
+    name = next(iter(xet.SETTINGS))
+    monkeypatch.setenv(name, "7")
+    monkeypatch.setenv("HF_XET_CACHE", "elsewhere")
+    with connect("local", tmp_path / "hub", writable=True):
+        assert (os.environ[name], os.environ["HF_XET_CACHE"]) == ("7", "elsewhere")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MODEL = Repository("demo/model")
+pytestmark = pytest.mark.usefixtures("way")
 
 
 @pytest.fixture

@@ -15,6 +15,8 @@ from pipeline.hub.publish import publish
 from pipeline.hub.retry import Patient
 from pipeline.manifest import describe
 
+pytestmark = pytest.mark.usefixtures("without_xet")
+
 MODEL = Repository("demo/model")
 CARD = b"---\nlicense: mit\n---\n# Hello\n"
 SHARDS = ("model-1.safetensors", "model-2.safetensors", "model-3.safetensors")

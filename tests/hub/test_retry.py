@@ -14,6 +14,8 @@ from pipeline.hub.protocol import Repository, Upload
 from pipeline.hub.retry import NO_WAITING, Patient
 from pipeline.manifest import describe
 
+pytestmark = pytest.mark.usefixtures("without_xet")
+
 MODEL = Repository("demo/model")
 
 

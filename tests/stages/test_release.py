@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 TARGET = Repository("demo/SmolLM2-135M-Instruct-MLX-mixed")
 RENDERED = {"README.md", "evidence.json", "release.lock.json"}
+SUMS = "SHA256SUMS"
 REFUSED = Repository("demo/SmolLM2-135M-Instruct-MLX-2bit")
 
 
@@ -47,7 +48,10 @@ def undated(hub: Path) -> dict[str, object]:
         assert row.pop("measured_at")
     lock = json.loads(published_text(hub, "release.lock.json"))
     assert lock.pop("made")
-    return {**tree(hub), "evidence.json": evidence, "release.lock.json": lock}
+    sums = [
+        line for line in published_text(hub, SUMS).splitlines() if not line.endswith(("evidence.json", "lock.json"))
+    ]
+    return {**tree(hub), "evidence.json": evidence, "release.lock.json": lock, SUMS: sums}
 
 
 def everything(folder: Path) -> dict[str, tuple[int, int]]:
@@ -71,11 +75,23 @@ def test_the_tag_names_a_commit_that_holds_the_whole_release(released):
     assert {file["path"]: file["sha256"] for file in lock["model"]} == {
         path: sha256
         for path, sha256 in published.items()
-        if path not in {*RENDERED, ".gitattributes"} and not path.startswith("assets/")
+        if path not in {*RENDERED, SUMS, ".gitattributes"} and not path.startswith("assets/")
     }
     assert lock["target"]["commit"] == Store(released.hub).resolve(TARGET, "v1")
     assert {"config.json", "tokenizer.json", "LICENSE", "generation_config.json"} <= set(published)
     assert sum(path.endswith(".safetensors") for path in published) == 4
+
+
+def test_whoever_has_the_files_can_check_them_without_this_program(released):
+    published = {path: sha256 for path, sha256 in tree(released.hub).items() if path not in {SUMS, ".gitattributes"}}
+    lines = (line.split("  ", 1) for line in published_text(released.hub, SUMS).splitlines())
+    assert {path: sha256 for sha256, path in lines} == published
+
+
+def test_a_release_that_was_just_made_is_as_its_lock_says(released):
+    code, said = released.run("verify", "demo")
+    assert code == 0, said
+    assert "differ" not in said
 
 
 def test_the_release_is_visible_to_everybody_only_because_it_was_published(released):
@@ -215,7 +231,7 @@ def test_a_stranger_loads_it_from_the_hub_and_talks_to_it(released, tmp_path):
     )
     with LocalHub(released.hub, readonly=True) as hub:
         clean = {k: v for k, v in os.environ.items() if not k.startswith("HF_")}
-        environment = {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path), "HF_HUB_DISABLE_XET": "1"}
+        environment = {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path)}
         asked = subprocess.run(
             [sys.executable, "-c", program], env=clean | environment, capture_output=True, text=True, check=False
         )

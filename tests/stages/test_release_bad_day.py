@@ -80,3 +80,18 @@ def test_a_full_account_ends_it_with_4_and_the_same_command_goes_on(unpublished)
     sent = {request.path.split("/")[-2] for request in hub.requests if request.method == "PUT"}
     assert not sent & arrived, "what has arrived is not sent again"
     assert TOKEN not in said
+
+
+def test_what_somebody_commits_after_the_head_was_noted_stops_it_once(unpublished):
+    repository, hub = unpublished
+    hub.faults.add(Fault("moved", f"*/{TARGET}/refs", file="README.md", nth=(2,)))  # the tags, before the commit
+    code, said = repository.run("release", "demo")
+    assert code == 4, said
+    assert "somebody else committed" in said
+    assert "Change README.md (README.md)" in said
+    assert published(hub) == {"README.md"}
+    assert hub.store.refs(TARGET).tags == {}
+    code, said = repository.run("release", "demo")
+    assert code == 0, said
+    assert "upload/head" in said
+    assert "model-00004-of-00004.safetensors" in published(hub)

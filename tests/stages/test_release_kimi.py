@@ -103,7 +103,7 @@ def test_it_is_published_and_stock_mlx_lm_loads_it_and_generates(kimi, tmp_path)
     )
     with LocalHub(kimi.hub, readonly=True) as hub:
         clean = {k: v for k, v in os.environ.items() if not k.startswith("HF_")}
-        environment = {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path), "HF_HUB_DISABLE_XET": "1"}
+        environment = {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path)}
         asked = subprocess.run(
             [sys.executable, "-c", program], env=clean | environment, capture_output=True, text=True, check=False
         )

@@ -48,8 +48,11 @@ class Served:
 
     def sign(self, method: str, rest: str) -> str:
         """The path under which the holder may send one `method` to `rest` without a token."""
-        signature = hmac.new(self.secret, f"{method} {rest}".encode(), hashlib.sha256).hexdigest()
-        return f"/signed/{signature}/{rest}"
+        return f"/signed/{self.signature(f'{method} {rest}')}/{rest}"
+
+    def signature(self, text: str) -> str:
+        """Shows that this server, in this run, wrote the text."""
+        return hmac.new(self.secret, text.encode(), hashlib.sha256).hexdigest()
 
 
 def served(request: Request) -> Served:

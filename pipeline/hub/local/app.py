@@ -15,7 +15,18 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from pipeline.errors import PipelineError
-from pipeline.hub.local import cards, commits, lfs, pages, repositories, resolve, trees
+from pipeline.hub.local import (
+    cards,
+    commits,
+    lfs,
+    pages,
+    repositories,
+    resolve,
+    trees,
+    xet_downloads,
+    xet_tokens,
+    xet_uploads,
+)
 from pipeline.hub.local.faulty import Faulty
 from pipeline.hub.local.refusals import AlreadyExists, EntryNotFound, Refusal
 
@@ -51,6 +62,7 @@ def hub_app(hub: Served, log: Callable[[RequestLine], None]) -> Starlette:
         commits.routes,
         cards.routes,
         lfs.hub_routes,
+        xet_tokens.routes,
         resolve.hub_routes,
         pages.routes,
     )
@@ -59,7 +71,7 @@ def hub_app(hub: Served, log: Callable[[RequestLine], None]) -> Starlette:
 
 def files_app(hub: Served, log: Callable[[RequestLine], None]) -> Starlette:
     """The second origin, where large files are."""
-    return _app(hub, [*lfs.files_routes, *resolve.files_routes], log)
+    return _app(hub, [*lfs.files_routes, *resolve.files_routes, *xet_uploads.routes, *xet_downloads.routes], log)
 
 
 def _app(hub: Served, routes: Sequence[BaseRoute], log: Callable[[RequestLine], None]) -> Starlette:

@@ -95,7 +95,7 @@ def _operation(store: Store, key: str, value: dict[str, Json]) -> Put | Remove |
             return Put(store.add_regular(path, content.encode() if decoded is None else decoded))
         case "lfsFile":
             oid = text(value, "oid")
-            size = store.blobs.size(oid)
+            size = store.large_size(oid)
             if size is None or ("size" in value and number(value, "size") != size):
                 return None
             return Put(large_entry(path, size, oid))

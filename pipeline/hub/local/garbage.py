@@ -17,7 +17,9 @@ def collect(store: Store, most: int | None = None) -> list[str]:
         for commit in store.history(repository, head)
         for entry in store.tree(repository, commit.id).values()
     }
-    dropped = [sha256 for sha256 in store.blobs.stored() if sha256 not in kept][:most]
+    stored = sorted({*store.blobs.stored(), *store.xet.stored()})
+    dropped = [sha256 for sha256 in stored if sha256 not in kept][:most]
     for sha256 in dropped:
         store.blobs.drop(sha256)
+        store.xet.drop(sha256)
     return dropped

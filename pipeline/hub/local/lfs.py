@@ -1,7 +1,7 @@
 """Large-file storage, the way up: a batch says where to send what, the second origin takes the bytes.
 
 The Hub gives out addresses that are signed and carry no token; so does this one. The addresses of a killed server are
-void, as expired ones are on the Hub, and the client asks for new ones.
+void, as expired ones are on the Hub, and the client asks for new ones. A client that asks for it is sent to Xet.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from pipeline.hub.local.access import check_signature, json_body, number, part, rows, served, text, writable
 from pipeline.hub.local.refusals import NotFound, Refusal
+from pipeline.hub.local.xet_tokens import token_headers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from pipeline.hub.local.access import Served
+    from pipeline.hub.protocol import Repository
     from pipeline.manifest import Json
 
 _BLOCK = 1 << 20
@@ -34,25 +36,30 @@ async def batch(request: Request) -> JSONResponse:
     if fields.get("operation") != "upload":
         raise Refusal("the local Hub takes uploads here; downloads go through /resolve/")
     transfers = fields.get("transfers")
-    in_parts = isinstance(transfers, list) and "multipart" in transfers
+    known = transfers if isinstance(transfers, list) else []
+    in_parts = "multipart" in known
+    chosen = "xet" if "xet" in known else "multipart" if in_parts else "basic"
     hub = served(request)
     verify = f"{hub.address(repository)}.git/info/lfs/objects/verify"
     objects: list[dict[str, Json]] = []
     for wanted in rows(fields, "objects"):
         oid, size = text(wanted, "oid"), number(wanted, "size")
         answer: dict[str, Json] = {"oid": oid, "size": size}
-        if hub.store.blobs.size(oid) is None:
-            upload = _parts(hub, oid, size) if in_parts and size > hub.part_size else _whole(hub, oid, size)
+        if hub.store.large_size(oid) is None:
+            if chosen == "xet":
+                upload = _through_xet(hub, repository)
+            else:
+                upload = _parts(hub, oid, size) if in_parts and size > hub.part_size else _whole(hub, oid, size)
             answer["actions"] = {"upload": upload, "verify": {"href": verify}}
         objects.append(answer)
-    return JSONResponse({"transfer": "multipart" if in_parts else "basic", "objects": objects})
+    return JSONResponse({"transfer": chosen, "objects": objects})
 
 
 async def verify(request: Request) -> JSONResponse:
     fields = await json_body(request)
     await run_in_threadpool(writable, request)
     oid, size = text(fields, "oid"), number(fields, "size")
-    if served(request).store.blobs.size(oid) != size:
+    if served(request).store.large_size(oid) != size:
         raise NotFound(f"no object {oid} of {size} bytes is stored")
     return JSONResponse({})
 
@@ -93,6 +100,12 @@ async def complete(request: Request) -> JSONResponse:
     sha256, size = part(request, "sha256"), int(part(request, "size"))
     await run_in_threadpool(blobs.assemble, part(request, "upload"), sha256, size)
     return JSONResponse({})
+
+
+def _through_xet(hub: Served, repository: Repository) -> dict[str, Json]:
+    """A token to upload with, and where to get the next one."""
+    route = f"{hub.endpoint}/api/{repository.kind}s/{repository.id}/xet-write-token/main"
+    return {"href": route, "header": {**token_headers(hub, "write")}}
 
 
 def _whole(hub: Served, oid: str, size: int) -> dict[str, Json]:

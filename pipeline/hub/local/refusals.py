@@ -29,6 +29,10 @@ class BadSignature(Refusal):
     status = 403
 
 
+class NotInScope(Refusal):
+    status = 403
+
+
 class NotFound(Refusal):
     status = 404
 
@@ -66,3 +70,7 @@ class AlreadyExists(Refusal):
 
 class HeadMoved(Refusal):
     status = 412
+
+
+class NotSatisfiable(Refusal):
+    status = 416

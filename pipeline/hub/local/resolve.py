@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from starlette.responses import FileResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from pipeline.hub.local.access import check_signature, part, served, visible
+from pipeline.hub.local.ranges import byte_range
 from pipeline.hub.local.refusals import EntryNotFound, NotFound
+from pipeline.hub.local.xet_tokens import xet_address
 
 if TYPE_CHECKING:
     from starlette.requests import Request
+
+    from pipeline.hub.local.access import Served
+    from pipeline.hub.protocol import Repository
+
+_XET = "application/vnd.xet-fileinfo+json"
+"""What a client accepts that wants the Xet headers of a file and no redirect."""
 
 
 class _BlobResponse(FileResponse):
@@ -37,21 +45,44 @@ def resolve(request: Request) -> Response:
     headers["ETag"] = f'"{entry.etag}"'
     if not entry.large:
         return _BlobResponse(hub.store.blobs.path(entry.sha256), headers=headers, media_type="text/plain")
-    headers |= {
-        "X-Linked-Size": str(entry.size),
-        "X-Linked-ETag": f'"{entry.etag}"',
-        "Location": hub.files + hub.sign("GET", f"objects/{entry.sha256}/{entry.size}"),
-    }
+    headers |= {"X-Linked-Size": str(entry.size), "X-Linked-ETag": f'"{entry.etag}"'}
+    if file := hub.store.xet.with_sha256(entry.sha256):
+        headers |= _xet_headers(hub, repository, commit, file.id)
+        if _XET in request.headers.get("accept", ""):
+            return JSONResponse({"hash": file.id, "size": file.size}, headers=headers, media_type=_XET)
+    headers["Location"] = hub.files + hub.sign("GET", f"objects/{entry.sha256}/{entry.size}")
     return Response(status_code=302, headers=headers)
 
 
 def get_object(request: Request) -> Response:
+    """The bytes of a large file, for clients with and without Xet, however it was uploaded."""
     check_signature(request)
     sha256 = part(request, "sha256")
-    path = served(request).store.blobs.path(sha256)
-    if not path.exists():
+    store = served(request).store
+    headers = {"ETag": f'"{sha256}"', "Accept-Ranges": "bytes"}
+    if (path := store.blobs.path(sha256)).exists():
+        return _BlobResponse(path, headers=headers, media_type="application/octet-stream")
+    file = store.xet.with_sha256(sha256)
+    if file is None:
         raise NotFound(f"no object {sha256} is stored")
-    return _BlobResponse(path, headers={"ETag": f'"{sha256}"'}, media_type="application/octet-stream")
+    asked = byte_range(request.headers.get("range"), file.size)
+    start, end = asked or (0, file.size)
+    headers["Content-Length"] = str(end - start)
+    if asked:
+        headers["Content-Range"] = f"bytes {start}-{end - 1}/{file.size}"
+    content = store.xet.read(file, start, end) if request.method == "GET" else ()
+    return StreamingResponse(content, 206 if asked else 200, headers, media_type="application/octet-stream")
+
+
+def _xet_headers(hub: Served, repository: Repository, commit: str, xet_hash: str) -> dict[str, str]:
+    """By these a client with Xet learns that it need not follow the redirect."""
+    info = f"{xet_address(hub)}/v1/reconstructions/{xet_hash}"
+    route = f"{hub.endpoint}/api/{repository.kind}s/{repository.id}/xet-read-token/{commit}"
+    return {
+        "X-Xet-Hash": xet_hash,
+        "X-Xet-Refresh-Route": route,
+        "Link": f'<{route}>; rel="xet-auth", <{info}>; rel="xet-reconstruction-info"',
+    }
 
 
 hub_routes = [

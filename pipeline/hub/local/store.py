@@ -1,6 +1,7 @@
 """Repositories on disk: blobs, trees and commits that never change, and one file of refs that is replaced by a rename.
 
 blobs/ab/abcdef...                           bytes by SHA-256, shared by all repositories
+xet/                                         bytes that were uploaded through Xet, see xet_store.py
 incoming/                                    half-received bytes, emptied when a server starts
 repositories/models/demo/NAME/refs.json      visibility, branches and tags; the repository exists when this does
 repositories/models/demo/NAME/{commits,trees}/ID.json
@@ -42,6 +43,7 @@ from pipeline.hub.local.refusals import (
     RepositoryNotFound,
     RevisionNotFound,
 )
+from pipeline.hub.local.xet_store import XetStore
 from pipeline.hub.protocol import Repository
 from pipeline.manifest import check_relative, sync_folder, write_atomically
 
@@ -88,6 +90,7 @@ class Store:
         self.root = root
         self.readonly = readonly
         self.blobs = Blobs(root, readonly=readonly)
+        self.xet = XetStore(root, readonly=readonly)
 
     def has(self, repository: Repository, revision: str = "main") -> bool:
         """Whether the repository exists and holds the revision (a commit, a branch or a tag)."""
@@ -162,6 +165,13 @@ class Store:
             folder.rename(aside)
             sync_folder(folder.parent)
             shutil.rmtree(aside)
+
+    def large_size(self, sha256: str) -> int | None:
+        """Bytes of what was uploaded to large-file storage, or through Xet; None when it was not."""
+        size = self.blobs.size(sha256)
+        if size is None and (file := self.xet.with_sha256(sha256)):
+            return file.size
+        return size
 
     def add_regular(self, path: str, content: bytes) -> Entry:
         """Store the bytes of a file that git holds itself."""

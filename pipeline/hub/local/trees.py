@@ -69,6 +69,8 @@ def _rows(store: Store, repository: Repository, commit: str, *, expand: bool) ->
         rows[path] = {"type": "file", "oid": entry.oid, "size": entry.size, "path": path}
         if entry.large:
             rows[path]["lfs"] = {"oid": entry.sha256, "size": entry.size, "pointerSize": entry.pointer_size}
+            if file := store.xet.with_sha256(entry.sha256):
+                rows[path]["xetHash"] = file.id
     if expand:
         for path, last in _last_changes(store, repository, commit).items():
             rows[path]["lastCommit"] = {"id": last.id, "title": last.title, "date": last.date}

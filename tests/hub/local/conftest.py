@@ -6,11 +6,11 @@ import itertools
 import os
 import random
 
-os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 from pathlib import Path
 
+import httpx2
 import pytest
 from huggingface_hub import CommitOperationAdd, HfApi, close_session, constants
 from huggingface_hub.utils import disable_progress_bars
@@ -33,7 +33,6 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(autouse=True)
 def _client_settings(monkeypatch, tmp_path):
     """As if the variables had been set before whichever test imported the client first."""
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "client-cache"))
     monkeypatch.delenv("HF_TOKEN", raising=False)
     disable_progress_bars()
@@ -65,6 +64,15 @@ def repo(api, hub):
     api.create_repo(name)
     hub.requests.clear()
     return name
+
+
+@pytest.fixture
+def xet(hub, repo):
+    """A client of the Xet protocol by hand, with a token that may write."""
+    answer = httpx2.get(f"{hub.endpoint}/api/models/{repo}/xet-write-token/main", headers={"authorization": "Bearer x"})
+    token = answer.json()
+    with httpx2.Client(base_url=token["casUrl"], headers={"authorization": f"Bearer {token['accessToken']}"}) as client:
+        yield client
 
 
 @pytest.fixture

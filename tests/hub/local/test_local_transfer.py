@@ -15,7 +15,8 @@ def sha256(content):
 
 
 def uploads(hub):
-    return [line for line in hub.requests if line.method == "PUT"]
+    """Requests that carried bytes of large files."""
+    return [line for line in hub.requests if line.method == "PUT" or "/v1/xorbs/" in line.path]
 
 
 def batch(hub, repo, content, *, transfers=("basic", "multipart")):
@@ -32,6 +33,7 @@ def batch(hub, repo, content, *, transfers=("basic", "multipart")):
     return answer.json()["objects"][0]
 
 
+@pytest.mark.usefixtures("without_xet")
 def test_large_files_go_up_in_parts_and_come_down_whole(hub, repo, push, tmp_path, content):
     push(repo, {"a.safetensors": content})
     assert [line.received for line in uploads(hub)] == [1000, 1000, 500]
@@ -39,17 +41,19 @@ def test_large_files_go_up_in_parts_and_come_down_whole(hub, repo, push, tmp_pat
     assert Path(got).read_bytes() == content
 
 
+@pytest.mark.usefixtures("without_xet")
 def test_files_of_one_part_go_up_in_one_request(hub, repo, push, content):
     push(repo, {"a.safetensors": content[:1000]})
     assert [line.received for line in uploads(hub)] == [1000]
 
 
+@pytest.mark.usefixtures("way")
 def test_preuploaded_bytes_are_never_sent_again(api, hub, repo, content):
     def addition():
         return CommitOperationAdd("a.safetensors", content)
 
     api.preupload_lfs_files(repo, [addition()])
-    assert sum(line.received for line in uploads(hub)) == len(content)
+    assert len(content) <= sum(line.received for line in uploads(hub)) <= len(content) + 8  # bytes before each chunk
     assert api.list_repo_files(repo) == [".gitattributes"]  # nobody sees them before the commit
     hub.requests.clear()
     api.preupload_lfs_files(repo, [addition()])
@@ -59,6 +63,7 @@ def test_preuploaded_bytes_are_never_sent_again(api, hub, repo, content):
     assert len(api.list_repo_commits(repo)) == 2
 
 
+@pytest.mark.usefixtures("way")
 def test_metadata_of_large_and_regular_files(api, hub, repo, push, content):
     head = push(repo, {"a.safetensors": content, "b.txt": b"two"})
     large = get_hf_file_metadata(f"{hub.endpoint}/{repo}/resolve/main/a.safetensors")
@@ -73,6 +78,7 @@ def test_metadata_of_large_and_regular_files(api, hub, repo, push, content):
     assert error.value.response.headers["X-Repo-Commit"] == head
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("path", ["a.safetensors", "b.txt"])
 def test_ranges(hub, repo, push, path, content):
     push(repo, {path: content})
@@ -89,8 +95,9 @@ def test_ranges(hub, repo, push, path, content):
     assert get(f"bytes={len(content)}-").status_code == 416
 
 
+@pytest.mark.usefixtures("way")
 def test_a_snapshot_equals_the_folder_that_was_uploaded(api, hub, tmp_path, content):
-    api.create_repo("demo/texts", repo_type="dataset")
+    api.create_repo("demo/texts", repo_type="dataset", exist_ok=True)
     folder = tmp_path / "folder"
     files = {
         "data/train.parquet": content,
@@ -111,6 +118,7 @@ def test_a_snapshot_equals_the_folder_that_was_uploaded(api, hub, tmp_path, cont
     assert sorted(api.list_repo_files("demo/texts", repo_type="dataset")) == sorted([".gitattributes", *files])
 
 
+@pytest.mark.usefixtures("way")
 def test_the_clients_file_system_reads_it(hub, repo, push, content):
     push(repo, {"a.safetensors": content, "docs/b.txt": b"two"})
     files = HfFileSystem(endpoint=hub.endpoint, token="x", skip_instance_cache=True)

@@ -1,0 +1,61 @@
+"""The process that sends one file without Xet, against the embedded Hub."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+import pytest
+
+from pipeline.errors import HubRefused, Interrupted
+from pipeline.hub import lfs_process
+from pipeline.hub.huggingface import HuggingFace
+from pipeline.hub.local.server import LocalHub
+from pipeline.hub.protocol import Repository, Upload
+from pipeline.manifest import describe
+
+MODEL = Repository("demo/model")
+
+
+@pytest.fixture
+def server(tmp_path):
+    with LocalHub(tmp_path / "hub") as server:
+        HuggingFace(server.endpoint, "token").create(MODEL)
+        yield server
+
+
+def shard(tmp_path, size=3_000_000):
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(os.urandom(size))
+    return Upload(path, describe(path, path.name))
+
+
+def test_it_fails_as_plainly_as_any_upload(server, tmp_path):
+    with pytest.raises(HubRefused, match="the Hub answered 404") as caught:
+        lfs_process.upload(server.endpoint, "token", Repository("demo/nowhere"), shard(tmp_path), lambda _: None)
+    assert "name" in caught.value.hint
+
+
+def test_it_can_be_ended(server, tmp_path):
+    def stop(_):
+        raise Interrupted("stopped")
+
+    upload = shard(tmp_path, 60_000_000)  # more than lies in buffers when the first bytes are told of
+    with pytest.raises(Interrupted):
+        lfs_process.upload(server.endpoint, "token", MODEL, upload, stop)
+    assert server.store.large_size(upload.file.sha256) is None
+
+
+def test_the_token_is_on_no_command_line(server, tmp_path, monkeypatch):
+    asked = []
+    popen = subprocess.Popen
+
+    def watched(command, **options):
+        asked.append((command, options["env"]))
+        return popen(command, **options)
+
+    monkeypatch.setattr(subprocess, "Popen", watched)
+    lfs_process.upload(server.endpoint, "hf_secret", MODEL, shard(tmp_path), lambda _: None)
+    [(command, environment)] = asked
+    assert "hf_secret" not in " ".join(command)
+    assert environment["HF_TOKEN"] == "hf_secret"

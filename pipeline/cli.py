@@ -146,7 +146,7 @@ def _parser() -> argparse.ArgumentParser:
         "Renders releases/NAME/README.md from the release, its recipe, the lock and the evidence. A diff shows what\n"
         "changed of its figures, recipe, front matter and words, worst first. AGAINST is what git's HEAD holds, or\n"
         "`published` (what the Hub holds), a git revision, a README.md, an evidence.json, a folder of them, or\n"
-        "another release.",
+        "another release or model from elsewhere, by its name or its folder.",
         "  pipeline card demo                       write it\n"
         "  pipeline card demo --check               exit 5 when the committed card is another\n"
         "  pipeline card demo --diff                what changed since HEAD\n"

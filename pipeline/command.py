@@ -150,6 +150,8 @@ def card(name: str, *, check: bool) -> int:
     rendered, drawn = render.card_and_plots(load_release(folders.root, name), folders)
     difference = rendered.encode() != (path.read_bytes() if path.exists() else b"")
     shown = path.relative_to(folders.root)
+    if check and not path.exists():
+        raise CardDiffers(f"there is no {shown} yet", hint=f"Write it with `pipeline card {name}`, and commit it.")
     if check and difference:
         raise CardDiffers(
             f"{shown} is not what its inputs render",

@@ -191,9 +191,43 @@ def test_a_name_of_two_things_is_refused(committed, capsys):
     assert "`demo-refused` is a release and a git revision" in err
     assert "refs/tags/demo-refused" in err
     for clear in ("refs/tags/demo-refused", "releases/demo-refused"):
-        assert said(capsys, "--diff", clear)[0] == (2 if clear.startswith("releases") else 0), clear
+        assert said(capsys, "--diff", clear)[0] == 0, clear
     git(root, "tag", "demo")
     assert said(capsys, "--diff", "demo")[0] == 0, "a release is not compared with itself"
+
+
+def test_the_folder_of_a_release_is_that_release(committed, capsys, monkeypatch):
+    named = said(capsys, "--diff", "demo-refused")[1]
+    assert "2 bit g64 -> 8 bit g64" in named, "planned, since it did not run"
+    for against in ("releases/demo-refused", "./releases/demo-refused/", str(committed.parent / "demo-refused")):
+        assert said(capsys, "--diff", against) == (0, named, "")
+    monkeypatch.chdir(committed.parent)
+    assert said(capsys, "--diff", "demo-refused") == (0, named, "")
+    assert "demo: nothing changed" in said(capsys, "--diff", "demo")[1]
+
+
+def test_the_figures_of_a_model_from_elsewhere_can_be_compared_with(committed, capsys):
+    folder = committed.parent / "gguf"
+    shutil.copy(DEMO.parent / "gguf" / "imported.json", folder)
+    for against in ("gguf", "releases/gguf"):
+        code, out, _ = said(capsys, "--diff", against)
+        assert code == 0
+        assert "from releases/gguf, made elsewhere to what" in out
+        assert "prompt of 20000 tokens, llama-bench" in out
+        assert "No card in releases/gguf, made elsewhere: words are not compared." in out
+    (folder / "imported.json").unlink()
+    assert (
+        "No evidence in releases/gguf, made elsewhere: figures are not compared." in said(capsys, "--diff", "gguf")[1]
+    )
+    assert "gguf" in said(capsys, "--diff", "nothing")[2]
+
+
+def test_a_card_that_was_never_written_is_said_to_be_none_yet(committed, capsys):
+    (committed / "README.md").unlink()
+    code, out, err = said(capsys, "--check")
+    assert (code, out) == (5, "")
+    assert "there is no releases/demo/README.md yet" in err
+    assert "`pipeline card demo`" in err
 
 
 def test_a_folder_without_a_card_and_a_broken_file_are_said(committed, capsys, tmp_path):

@@ -6,6 +6,9 @@ import re
 
 from pipeline.card.escape import Markdown, code, prose
 
+SECTION = "What changed"
+"""The section of a card that it stands in."""
+
 _HEADING = re.compile(r"#{1,6}\s+(?P<text>.+)")
 _ITEM = re.compile(r"\s*[-*+]\s+(?P<text>.+)")
 

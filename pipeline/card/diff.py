@@ -7,10 +7,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pipeline.card import front_matter
+from pipeline.card.changelog import SECTION
 from pipeline.card.changes import Change, Diff, presence, worst_first
+from pipeline.card.escape import prose
 from pipeline.card.figure_changes import EvidenceChanges, evidence_changes
 from pipeline.card.leaves import differing, leaves
-from pipeline.card.lock_changes import fact_changes, reason_changes, size_changes
+from pipeline.card.lock_changes import fact_changes, reason_changes, reasons, size_changes
 from pipeline.card.word_diff import card_words
 from pipeline.errors import PipelineError
 from pipeline.evidence import Evidence
@@ -40,7 +42,7 @@ def diff(name: str, old: Snapshot, new: Snapshot, card_of: CardOf | None = None)
 
     card_of: the new card as other evidence and another lock would make it. Made from the old ones, all in which it
     differs from the old card are words and front matter, and nothing of it repeats a figure. Without it, lines with
-    digits are taken for repeating one.
+    digits are taken for repeating one, but for those that a person wrote of what changed.
     """
     remarks = [*old.remarks, *new.remarks]
     found = EvidenceChanges((), (), ())
@@ -50,12 +52,12 @@ def diff(name: str, old: Snapshot, new: Snapshot, card_of: CardOf | None = None)
         remarks.append(f"no evidence in {(old if old.evidence is None else new).label}: figures are not compared")
     sizes: tuple[Change, ...] = ()
     facts: tuple[Change, ...] = ()
-    reasons: tuple[Words, ...] = ()
+    whys: tuple[Words, ...] = ()
     if old.lock and new.lock:
         try:
             sizes = tuple(size_changes(old.lock, new.lock))
             facts = tuple(fact_changes(old.lock, new.lock))
-            reasons = tuple(reason_changes(old.lock, new.lock))
+            whys = tuple(reason_changes(old.lock, new.lock))
         except (AttributeError, TypeError, ValueError):  # others wrote it, and its values are of no use
             remarks.append(f"the lock in {old.label} is broken: sizes and the recipe are not compared")
     elif old.lock or new.lock:
@@ -78,7 +80,7 @@ def diff(name: str, old: Snapshot, new: Snapshot, card_of: CardOf | None = None)
         sizes=worst_first(sizes),
         facts=worst_first(facts),
         front_matter=worst_first(fields),
-        words=(*words, *found.words, *reasons),
+        words=(*words, *found.words, *whys),
         unified=unified,
         remarks=tuple(remarks),
     )
@@ -96,7 +98,11 @@ def _of_cards(old: Snapshot, new: Snapshot, card_of: CardOf | None) -> tuple[tup
     elif old.evidence and new.evidence:
         before, after = _without_results(before), _without_results(after)
     fields = differing(before, after).items()
-    words = card_words(body, with_both[1]) if with_both else card_words(_wordy(body), _wordy(other))
+    if with_both:
+        words = card_words(body, with_both[1])
+    else:
+        told = _told(old.lock, new.lock)
+        words = card_words(_wordy(body, told), _wordy(other, told))
     return tuple(Change(path, presence(one, two), one, two) for path, (one, two) in fields), words
 
 
@@ -135,14 +141,25 @@ def _opened(card: str) -> tuple[dict[str, Json], str]:
     return leaves(dict(fields)), body
 
 
-def _wordy(body: str) -> str:
-    """The title, the summary, and every other line without a digit, which could repeat a figure."""
+def _told(old: Lock | None, new: Lock | None) -> frozenset[str]:
+    """The lines of both cards that say why, whose changes are told rule by rule."""
+    if old is None or new is None:
+        return frozenset()
+    try:
+        return frozenset(prose(why) for lock in (old, new) for why in reasons(lock).values())
+    except (AttributeError, TypeError, ValueError):  # others wrote it
+        return frozenset()
+
+
+def _wordy(body: str, told: frozenset[str]) -> str:
+    """Title, summary and changelog, and every other line without a digit, which could repeat a figure."""
     lines = body.split("\n")
     first = next((number for number, line in enumerate(lines) if line.startswith("# ")), 0)
     summary = next((number for number, line in enumerate(lines) if number > first and line.strip()), first)
-    kept = {first, summary}
-    return "\n".join(
-        line
-        for number, line in enumerate(lines)
-        if number in kept or not (any(character.isdigit() for character in line) or line.lstrip().startswith("|"))
-    )
+    section, kept = "", []
+    for number, line in enumerate(lines):
+        section = line[3:].strip() if line.startswith("## ") else section
+        repeats = any(character.isdigit() for character in line) or line.lstrip().startswith("|")
+        if number in {first, summary} or section == SECTION or not (repeats or line.strip() in told):
+            kept.append(line)
+    return "\n".join(kept)

@@ -83,6 +83,23 @@ def byte_size(count: int) -> str:
     return "1 byte" if count == 1 else _scaled(count, _BYTES, " ")
 
 
+def byte_sizes(one: int, other: int) -> tuple[str, str]:
+    """Two sizes, with more decimals of one unit where they would look alike: `350.25 GB` and `350.40 GB`."""
+    text, another = byte_size(one), byte_size(other)
+    if text != another or one == other:
+        return text, another
+    name = text.partition(" ")[2]
+    unit = 1000 ** _BYTES.index(name)
+    amount, other_amount = apart(one / unit, other / unit)
+    return f"{amount} {name}", f"{other_amount} {name}"
+
+
+def apart(one: float, other: float) -> tuple[str, str]:
+    """Both with two decimals, or as many more as it takes to tell them apart."""
+    pairs = ((f"{one:.{places}f}", f"{other:.{places}f}") for places in range(2, 16))
+    return next((pair for pair in pairs if pair[0] != pair[1] or one == other), (str(one), str(other)))
+
+
 def memory_size(count: int) -> str:
     """Memory as machines are sold with it, in GiB where that is a whole number."""
     return f"{count >> 30} GiB" if count % (1 << 30) == 0 else byte_size(count)

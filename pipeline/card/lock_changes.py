@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from pipeline.card import figures
 from pipeline.card.changes import Change, Words, presence, relative
 from pipeline.card.leaves import differing, leaves
 from pipeline.card.word_diff import word_diff
@@ -24,8 +25,8 @@ _WEIGHTS = ".safetensors"
 
 def size_changes(old: Lock, new: Lock) -> Iterator[Change]:
     """The sum first; its bits per weight stand in the note, as do the precisions of a class."""
-    bits = f"{old.bits_per_weight:.2f} -> {new.bits_per_weight:.2f} bits per weight"
-    yield from _size("all weights", old.bytes, new.bytes, bits, judge=True)
+    bits = " -> ".join(dict.fromkeys(figures.apart(old.bits_per_weight, new.bits_per_weight)))
+    yield from _size("all weights", old.bytes, new.bytes, f"{bits} bits per weight", judge=True)
     classes = _classes(old), _classes(new)
     for name in {**classes[0], **classes[1]}:
         (size, precision), (other_size, other) = (side.get(name, (None, "")) for side in classes)
@@ -45,11 +46,18 @@ def fact_changes(old: Lock, new: Lock) -> Iterator[Change]:
 
 
 def reason_changes(old: Lock, new: Lock) -> Iterator[Words]:
-    """Why a rule of the recipe or a waiver is there, where both have it."""
-    before, after = _reasons(old), _reasons(new)
-    for what, (one, other) in differing(before, after).items():
-        if what in before and what in after:
-            yield Words(f"why {what}", "changed", word_diff(str(one), str(other)))
+    before, after = reasons(old), reasons(new)
+    for what in {**before, **after}:
+        one, other = before.get(what), after.get(what)
+        if one != other:
+            yield Words(f"why {what}", presence(one, other), word_diff(one or "", other or ""))
+
+
+def reasons(lock: Lock) -> dict[str, str]:
+    """Why each rule of the recipe and each waiver is there, as far as that is said."""
+    found = {_rule(rule.match, rule.layers): rule.why for rule in lock.rules}
+    found |= {_waiver(waiver.threshold): waiver.why for waiver in lock.waived}
+    return {what: why for what, why in found.items() if why}
 
 
 def _size(what: str, old: int | None, new: int | None, note: str = "", *, judge: bool = False) -> Iterator[Change]:
@@ -85,11 +93,6 @@ def _facts(lock: Lock) -> dict[str, Json]:
         facts[_waiver(waiver.threshold)] = f"asked {waiver.asked}, measured {waiver.measured}"
     others = leaves({key: value for key, value in written.items() if key not in _TOLD})
     return facts | {path: value for path, value in others.items() if path not in _REPEATED}
-
-
-def _reasons(lock: Lock) -> dict[str, Json]:
-    rules: dict[str, Json] = {_rule(rule.match, rule.layers): rule.why for rule in lock.rules}
-    return rules | {_waiver(waiver.threshold): waiver.why for waiver in lock.waived}
 
 
 def _rule(match: str, layers: str) -> str:

@@ -73,6 +73,8 @@ def _texts(change: Change) -> tuple[str, str]:
     )
     if old != new:
         return old, new
+    if change.unit == "bytes" and isinstance(change.old, int) and isinstance(change.new, int):
+        return figures.byte_sizes(change.old, change.new)
     return _whole(change.old, change.old_error, change.unit), _whole(change.new, change.new_error, change.unit)
 
 

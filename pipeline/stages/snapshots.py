@@ -15,7 +15,7 @@ from pipeline.errors import PipelineError, UsageError
 from pipeline.hub.connect import connect
 from pipeline.hub.protocol import Repository
 from pipeline.manifest import check_relative, write_atomically
-from pipeline.release.find import release_names
+from pipeline.release.find import elsewhere_names, release_names
 from pipeline.release.load import load_release
 from pipeline.stages.card_inputs import planned_lock
 from pipeline.stages.job import Folders, open_planned
@@ -32,7 +32,8 @@ _ASSETS = "assets/"
 _LARGEST = 32_000_000
 _POSSIBLE = (
     "AGAINST can be left out (what git's HEAD holds), `published` (what the Hub holds), a git revision such as HEAD~1 "
-    "or main, a README.md or evidence.json or a folder that holds them, or another release: {releases}."
+    "or main, a README.md or evidence.json or a folder that holds them, or another release or a model from elsewhere: "
+    "{names}."
 )
 
 
@@ -47,18 +48,18 @@ def before(asked: Asked, folders: Folders, against: str) -> Snapshot:
         return published(asked, folders)
     meant: dict[str, Snapshot] = {}
     path = Path(against)
-    there = _is_there(path)
-    if there:
-        meant["a path"] = _of_path(path, against)
-    if against in release_names(folders.root) and against != asked.name:
-        folder = folders.release(against)
-        if not (there and path.samefile(folder)):
-            meant["a release"] = replace(_of_release(against, folders), another=True)
+    names = (*release_names(folders.root), *elsewhere_names(folders.root))
+    folder = None
+    if _is_there(path):
+        folder = next((name for name in names if path.samefile(folders.release(name))), None)
+        meant["a path"] = _beside(folder, asked, folders) if folder else _of_path(path, against)
+    if against in names and against not in {asked.name, folder}:
+        meant["a release"] = _beside(against, asked, folders)
     if found := committed(asked, folders, against):
         meant["a git revision"] = found
     if len(meant) == 1:
         return next(iter(meant.values()))
-    possible = _POSSIBLE.format(releases=", ".join(release_names(folders.root)))
+    possible = _POSSIBLE.format(names=", ".join(names))
     if meant:
         raise UsageError(
             f"`{against}` is {' and '.join(meant)}",
@@ -134,6 +135,13 @@ def inside(name: str, files: Mapping[str, bytes]) -> dict[str, bytes]:
 def _of_release(name: str, folders: Folders) -> Snapshot:
     found = on_disk(folders.release(name), f"releases/{name}")
     return found if found.lock or found.remarks else replace(found, lock=_planned(name, folders))
+
+
+def _beside(name: str, asked: Asked, folders: Folders) -> Snapshot:
+    """What there is of a release, or of a model from elsewhere, of which only figures are known."""
+    if name in elsewhere_names(folders.root):
+        return replace(on_disk(folders.release(name), f"releases/{name}, made elsewhere"), another=True)
+    return replace(_of_release(name, folders), another=name != asked.name)
 
 
 def _planned(name: str, folders: Folders) -> Lock | None:

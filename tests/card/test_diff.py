@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
+from pipeline.card import wording
 from pipeline.card.diff import diff, differs
 from pipeline.card.snapshot import Snapshot
 from pipeline.evidence import Evidence
@@ -59,3 +62,36 @@ def test_a_card_without_front_matter_is_all_words():
     )
     assert [(row.what, row.verdict) for row in found.front_matter] == [("a", "added")]
     assert found.words[0].parts == (("removed", "Old "), ("added", "New "), ("same", "words."))
+
+
+def beside(case, other):
+    """The diff from another release to this one."""
+    old = Snapshot("other", other.card(), other.evidence, other.lock, another=True)
+    return diff("demo", old, Snapshot("now", case.card(), case.evidence, case.lock))
+
+
+def test_what_a_person_wrote_of_what_changed_are_words_with_all_their_digits(demo):
+    """Every other line with a digit could repeat a figure, where the old card cannot be rendered again."""
+    noted = replace(demo, notes="# v2\n\nIt takes 27 GB less.\n\n- 3 bits in 30 layers\n")
+    (words,) = beside(noted, demo).words
+    assert (words.what, words.verdict) == ("What changed", "added")
+    ((kind, text),) = words.parts
+    assert kind == "added"
+    assert "It takes 27 GB less.\n- 3 bits in 30 layers" in text
+
+
+def test_why_a_rule_is_there_is_told_once_and_by_its_rule(demo):
+    first, second, *others = demo.lock.rules
+    rules = replace(first, why="It was thought to be small."), replace(second, match="gone$", why="Nobody knows.")
+    other = demo.with_lock(rules=(*rules, *others))
+    for found in (beside(demo, other), beside(other, demo)):
+        told = sorted(words.what for words in found.words)
+        assert told == sorted(f"why rule {match}" for match in (first.match, second.match, "gone$"))
+
+
+def test_sizes_that_are_nearly_equal_do_not_look_alike(demo):
+    sizes = [demo.with_lock(bytes=size, bits_per_weight=bits) for size, bits in ((100_010, 2.7299), (100_040, 2.7311))]
+    old, new = (Snapshot("x", lock=one.lock) for one in sizes)
+    (line,) = wording.tables(diff("demo", old, new))["Sizes"]
+    assert (line.what, line.old, line.new) == ("all weights", "100.01 kB", "100.04 kB")
+    assert line.change == "+0.030 %, 2.730 -> 2.731 bits per weight"

@@ -77,3 +77,23 @@ def test_counts_in_words_and_in_full():
     assert figures.quantity(1_026_408_232_448) == "1.03 trillion"
     assert figures.quantity(576) == "576"
     assert figures.grouped(134_515_008) == "134,515,008"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "shown"),
+    [
+        (350_252_158_976, 350_398_959_616, ("350.25 GB", "350.40 GB")),
+        (350_252_158_976, 350_252_158_977, ("350.252158976 GB", "350.252158977 GB")),
+        (1_000_000_000, 999_000_000, ("1.00 GB", "999 MB")),
+        (5, 6, ("5 bytes", "6 bytes")),
+        (1, 1, ("1 byte", "1 byte")),
+    ],
+)
+def test_two_sizes_never_look_alike_unless_they_are(one, other, shown):
+    assert figures.byte_sizes(one, other) == shown
+
+
+def test_two_numbers_have_as_many_decimals_as_tell_them_apart():
+    assert figures.apart(2.72993, 2.73108) == ("2.730", "2.731")
+    assert figures.apart(2.94, 2.73) == ("2.94", "2.73")
+    assert figures.apart(2.5, 2.5) == ("2.50", "2.50")

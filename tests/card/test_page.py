@@ -7,6 +7,7 @@ import hashlib
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import card_changes
 import pytest
@@ -142,6 +143,9 @@ def assert_nothing_is_cut_off(browser):
     assert browser.run(script) == []
     movable = "[...document.querySelectorAll('pre, .wide')].every(box => getComputedStyle(box).overflowX === 'auto')"
     assert browser.run(movable) is True
+    # A shadow that stays at the edge, and what covers it once the end is reached: scroll bars may be hidden.
+    layers = "[...document.querySelectorAll('pre, .wide')].map(box => getComputedStyle(box).backgroundAttachment)"
+    assert all(box.startswith("local, local, scroll, scroll") for box in browser.run(layers))
 
 
 @pytest.fixture
@@ -170,6 +174,19 @@ def test_a_wide_window_has_both_cards_side_by_side(case, written, browser):
     assert browser.complaints() == []
     outside = [address for address in browser.requests() if not address.startswith("data:image/png")]
     assert outside == [written(case).as_uri()]
+
+
+def test_the_widest_tables_of_a_shipped_card_fit_beside_each_other(browser, tmp_path):
+    """Speeds of five models, and the tensor classes of a mixture of experts."""
+    card = (Path(__file__).parents[2] / "releases" / "v2.5" / "README.md").read_text(encoding="utf-8")
+    old, new = Snapshot("old", card), Snapshot("new", card.replace("GB", "kB"))
+    path = tmp_path / "page.html"
+    path.write_text(page(card_changes.diff("v2.5", old, new), old, new), encoding="utf-8")
+    browser.open(path, 1280)
+    tables = "[...document.querySelectorAll('.side .wide')].map(box => [box.scrollWidth - box.clientWidth, "
+    found = browser.run(tables + "box.querySelector('tr').cells.length])")
+    assert max(columns for _, columns in found) == 6
+    assert [wider for wider, _ in found if wider > 0] == []
 
 
 @pytest.mark.parametrize("case", ["worse", "recipe", "hostile"])

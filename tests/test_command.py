@@ -178,7 +178,7 @@ def test_a_plan_for_people_shows_tasks_tensors_rules_and_memory(repository):
 
 def test_a_plan_says_where_the_release_overrides_the_card_of_its_base(repository, monkeypatch, capsys):
     monkeypatch.chdir(repository.root)
-    repository.edit("demo", "license: apache-2.0\nlanguage: [en]\n", "license: mit\n")
+    repository.edit("demo", "recipe: mixed-5-6-8\n", "license: mit\nrecipe: mixed-5-6-8\n")
     assert main(["plan", "demo"]) == 0
     told = capsys.readouterr().err
     assert "releases/demo/release.yaml overrides the card of demo/SmolLM2-135M-Instruct: `license: mit`, where" in told
@@ -187,7 +187,6 @@ def test_a_plan_says_where_the_release_overrides_the_card_of_its_base(repository
 
 def test_a_plan_of_a_release_whose_license_nobody_states_ends_with_one_error(repository, monkeypatch, capsys):
     monkeypatch.chdir(repository.root)
-    repository.edit("demo", "license: apache-2.0\n", "")
     description = repository.root / "releases" / "demo" / "base.json"
     description.write_text(re.sub(r'^ "card": .*\n', "", description.read_text(), flags=re.MULTILINE))
     assert main(["plan", "demo"]) == 2

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from pipeline.card.plots import Plot
     from pipeline.engine.task import Step
-    from pipeline.engine.workspace import Record
+    from pipeline.engine.workspace import Output, Record
     from pipeline.manifest import Json
     from pipeline.release.load import Asked
     from pipeline.stages.job import Folders, Job
@@ -176,11 +176,15 @@ def _lock(job: Job, step: Step) -> Lock:
     return replace(
         planned_lock(job),
         model=Manifest(tuple(File(quantize.in_model(o.path), o.size, o.sha256) for o in outputs)),
-        made=datetime.fromtimestamp(max(o.mtime for o in outputs) / 1e9, UTC).date().isoformat(),
+        made=max((_day(output) for output in outputs), default=""),
         waived=validate.waived(step.record(validate.JUDGE)),
         tools=_tools(job, step),
         inputs=locked_inputs(job.asked, job.folders),
     )
+
+
+def _day(output: Output) -> str:
+    return datetime.fromtimestamp(output.mtime / 1e9, UTC).date().isoformat()
 
 
 def _tools(job: Job, step: Step) -> dict[str, str]:

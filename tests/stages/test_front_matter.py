@@ -35,7 +35,8 @@ def test_what_agrees_with_the_base_is_not_worth_a_word(planned):
 
 
 def test_what_contradicts_the_base_is_said_in_one_remark(planned):
-    [told] = check_front_matter(planned(BaseCard("mit", language=("en", "zh"))))
+    stated = "license: apache-2.0\nlanguage: [en]"
+    [told] = check_front_matter(planned(BaseCard("mit", language=("en", "zh")), stated=stated))
     assert told == (
         "releases/demo/release.yaml overrides the card of demo/SmolLM2-135M-Instruct: "
         "`license: apache-2.0`, where that says mit and `language: [en]`, where that says en, zh"

@@ -169,7 +169,7 @@ def test_a_release_that_can_be_seen_to_say_nothing_is_refused_before_anything_is
 
 
 def test_a_figure_that_is_none_is_refused_and_a_waiver_of_it_is_heard(against):
-    with pytest.raises(UsageError, match="the evidence holds no finite perplexity"):
+    with pytest.raises(PipelineError, match=r"values\.perplexity` should be a valid number"):
         against(TAKEN, perplexity=None)
     against(None, waivers="waivers: [{threshold: perplexity_increase, why: The other one is lost.}]\n")
 

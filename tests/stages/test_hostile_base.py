@@ -126,7 +126,8 @@ def test_nothing_of_a_hostile_card_reaches_the_card_of_a_release(card_of, kind):
     assert list(fields)[:4] == ["base_model", "base_model_relation", "library_name", "pipeline_tag"]
     assert lint(fields, {"LICENSE"}) == []
     shown = MarkdownIt("gfm-like", {"linkify": False, "html": True}).render(body)
-    assert not set(re.findall(r"<([a-z0-9]+)", shown)) & {"script", "img", "iframe", "object", "style", "svg"}
+    assert not set(re.findall(r"<([a-z0-9]+)", shown)) & {"script", "iframe", "object", "style", "svg"}
+    assert all(source.startswith("assets/") for source in re.findall(r'<img src="([^"]*)"', shown)), "our own plots"
     assert not re.search(r"\{\{|\{%|\{#", made)
     assert not set(MARKS) & set(made)
 

@@ -75,7 +75,7 @@ def test_a_length_that_was_timed_survives_a_kill(copy, rendered):
     lock = json.loads((copy.root / "releases/demo/release.lock.json").read_text())
     assert [row["context"] for row in lock["memory"]] == [4096, 8192]
     assert lock["memory"][0]["bytes"] == lock["bytes"] + 4096 * 2 * 3 * 64 * 30 * 2  # keys, values; heads; layers; bf16
-    assert "How much memory it takes" in card
+    assert "## Will it run on my Mac?" in card
 
 
 def test_imported_figures_go_on_the_card_and_change_nothing_else(copy, rendered):

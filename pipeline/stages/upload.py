@@ -77,9 +77,12 @@ def _head(job: Job) -> Task:
         return {"head": job.hub.head(target)}
 
     def check(record: Record) -> str | None:
-        head = job.hub.head(target)
-        known = head in {record.values["head"], job.published_commit}
-        return None if known else f"main of {target} is another commit, {str(head)[:12]}"
+        head, published = job.hub.head(target), job.published_commit
+        if head in {record.values["head"], published}:
+            return None
+        if head and published and job.hub.tags(target).get(job.release.target.tag) == published:
+            return None  # whatever came after it
+        return f"main of {target} is another commit, {str(head)[:12]}"
 
     return Task(HEAD, LANE, run, (REPOSITORY,), {"repository": target.id, "tag": job.release.target.tag}, check=check)
 
@@ -111,11 +114,12 @@ def _commit(job: Job, blobs: tuple[str, ...]) -> Task:
         check_card(job.name, card, {file.path for file in wanted})
         job.hub.validate_card(card)
         commit = _publish(job, uploads, wanted, step)
+        # Before the tag: whoever is stopped between the two has to know the next time that the tag is ours.
+        render.write_commit(job, commit)
         if job.hub.tags(target).get(tag) != commit:
             job.hub.tag(target, tag, commit)
         if step.record(REPOSITORY).values["created"] and not job.release.target.private:
             job.hub.make_public(target)
-        render.write_commit(job, commit)
         return {"commit": commit, "files": len(wanted), "bytes": wanted.size}
 
     def check(record: Record) -> str | None:

@@ -42,6 +42,8 @@ def main() -> None:
             numbers = range(asked.seed, asked.seed + asked.schedules)
             pending = [pool.submit(one, world, number, Path(folder), asked.keep) for number in numbers]
             for done in as_completed(pending):
+                if done.exception():
+                    pool.shutdown(wait=False, cancel_futures=True)
                 outcomes.append(done.result())
                 left = (time.monotonic() - started) / len(outcomes) * (len(pending) - len(outcomes))
                 print(

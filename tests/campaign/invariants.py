@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import signal
-from fnmatch import fnmatchcase
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from schedules import UPLOADS
-from world import ACCOUNT, SHARD, TARGET, TOKEN, tree
+from world import ACCOUNT, TARGET, TOKEN, carries_shards, tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -110,16 +108,15 @@ def sent(happened: Happened, reference: Reference) -> Iterator[str]:
     """Bytes are sent again only of the shards that were on their way when something happened."""
     if happened.sent_again:
         yield f"{len(happened.sent_again)} blobs were sent although the Hub held them"
-    if (again := happened.sent - reference.sent) > (allowed := allowance(happened)):
+    if (again := happened.sent - reference.sent) > (allowed := allowance(happened, reference)):
         yield f"{again} bytes of shards were sent again, and {allowed} were on their way"
 
 
-def allowance(happened: Happened) -> int:
+def allowance(happened: Happened, reference: Reference) -> int:
     """Bytes of shards that could be on their way: at each end of a run all that are sent at once, at a fault one."""
-    method, path = UPLOADS[happened.schedule.way]
     stopped = sum(code != 0 for code in happened.codes) * _UPLOADS_AT_ONCE
-    hit = sum(fnmatchcase(f.method, method) and fnmatchcase(f.path, path) for f in happened.fired)
-    return (stopped + hit) * SHARD + happened.dropped
+    hit = sum(carries_shards(fired.method, fired.path) for fired in happened.fired)
+    return (stopped + hit) * reference.largest + happened.dropped
 
 
 def secrets(happened: Happened) -> Iterator[str]:

@@ -84,7 +84,6 @@ class Watched(Faults):
         super().__init__(schedule.faults, seed=schedule.seed)
         self._store = store
         self._happened = happened
-        self._collecting = 0
         self.process: subprocess.Popen[bytes] | None = None
         self.kill_at = 0
         self.requests = 0
@@ -99,7 +98,7 @@ class Watched(Faults):
             self._happened.sent_again.append(found[1])
         fault = super().due(method, path)
         if fault and fault.kind == "collected":
-            self._happened.dropped += _uncommitted(self._store)
+            self._happened.dropped += _uncommitted(self._store, fault.blobs)
         return fault
 
     def _look(self) -> None:
@@ -126,7 +125,7 @@ def rehearse(schedule: Schedule, place: Place) -> Happened:
                 break
             if number in schedule.rot:
                 _rot(place, dice, happened)
-        happened.sent = bytes_of_shards(hub.requests, schedule.way)
+        happened.sent = bytes_of_shards(hub.requests)
         hub.faults.clear()
         said = place.folder / "said-again.txt"
         happened.again = place.command(hub.endpoint, schedule.way, said).wait()
@@ -191,8 +190,8 @@ def _rot(place: Place, dice: random.Random, happened: Happened) -> None:
     path.write_bytes(content)
 
 
-def _uncommitted(store: Store) -> int:
-    """Bytes that the Hub holds and no commit refers to."""
+def _uncommitted(store: Store, most: int | None) -> int:
+    """Bytes of the first `most` blobs, by name, that the Hub holds and no commit refers to."""
     committed = {
         entry.sha256
         for repository in store.repositories()
@@ -200,5 +199,5 @@ def _uncommitted(store: Store) -> int:
         for commit in store.history(repository, head)
         for entry in store.tree(repository, commit.id).values()
     }
-    stored = {*store.blobs.stored(), *store.xet.stored()} - committed
-    return sum(store.large_size(sha256) or 0 for sha256 in stored)
+    stored = sorted({*store.blobs.stored(), *store.xet.stored()} - committed)
+    return sum(store.large_size(sha256) or 0 for sha256 in stored[:most])

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outcome:
-    """One rehearsal in numbers; bytes are those of shards. allowed: that may have been sent again."""
+    """One rehearsal in numbers; bytes are those of shards.
+
+    dropped: by the Hub. allowed: that may have been sent again, those among them.
+    """
 
     schedule: Schedule
     codes: tuple[int, ...]
@@ -28,6 +31,7 @@ class Outcome:
     rotten: int
     needed: int
     sent: int
+    dropped: int
     allowed: int
     seconds: float
     violations: tuple[str, ...]
@@ -42,7 +46,8 @@ def outcome(happened: Happened, reference: Reference, found: Sequence[str]) -> O
         len(happened.rotten),
         reference.sent,
         happened.sent,
-        allowance(happened),
+        happened.dropped,
+        allowance(happened, reference),
         happened.seconds,
         tuple(found),
     )
@@ -96,6 +101,7 @@ _COUNTS = (
     ("… that ended with exit code 4", lambda group: sum(one.codes.count(4) for one in group)),
     ("bytes of shards needed, MB", lambda group: f"{sum(one.needed for one in group) / 1e6:.1f}"),
     ("… sent over needed", lambda group: f"{sum(one.sent for one in group) / sum(one.needed for one in group):.3f}"),
+    ("… of which the Hub had dropped, MB", lambda group: f"{sum(one.dropped for one in group) / 1e6:.1f}"),
     (
         "… sent again, of what may have been on its way",
         lambda group: f"{_percent(sum(one.sent - one.needed for one in group), sum(one.allowed for one in group))}",

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 NAME, ACCOUNT, TOKEN = "tiny", "demo", "hf_NobodyMaySeeThisToken"
 BASE, TEXT = Repository("demo/tiny"), Repository("demo/text", "dataset")
 TARGET = Repository("demo/tiny-MLX")
-SHARD = 700_000
-"""Bytes of a shard at most."""
 _DATE = "2026-01-01T00:00:00Z"
 _RECIPE = "version: 1\nsummary: for campaigns\nrules: []\notherwise: {{bits: {bits}, why: for campaigns}}\n"
 _RELEASE = """\
@@ -52,9 +51,10 @@ thresholds: {{perplexity_increase: 100 %, generation: false}}
 
 @dataclass(frozen=True)
 class Reference:
-    """What an undisturbed release sent, in bytes of shards, and the files that it published: SHA-256 by path."""
+    """What an undisturbed release sent, in bytes of shards, its largest one, and what it published: SHA-256 by path."""
 
     sent: int
+    largest: int
     tree: Mapping[str, str]
 
 
@@ -112,7 +112,7 @@ class World:
         for way in WAYS:
             published = self.copy("first", way, self._folder / f"next-{way}")
             self.references["first", way] = _release(published, way)
-            _write_release(published, tag="v2", recipe="three", shard=SHARD // 1000)
+            _write_release(published, tag="v2", recipe="three", shard=700)
             shutil.copytree(published.folder, self._folder / f"elsewhere-{way}")
             shutil.rmtree(self._folder / f"elsewhere-{way}" / "repository" / ".pipeline")
             for scene in SCENES[1:]:
@@ -136,16 +136,13 @@ def tree(store: Store, revision: str) -> dict[str, str]:
     return {path: entry.sha256 for path, entry in found.items() if path != ".gitattributes"}
 
 
-def bytes_of_shards(requests: Iterable[RequestLine], way: Way) -> int:
-    """Bytes that arrived in the requests which carry shards."""
-    method, path = UPLOADS[way]
-    begin, _, part = path.partition("*")
-    part = part.strip("*")
-    return sum(
-        each.received
-        for each in requests
-        if each.method == method and each.path.startswith(begin) and part in each.path
-    )
+def carries_shards(method: str, path: str) -> bool:
+    """Whether a request brings the bytes of a shard to the Hub."""
+    return any(method == a_method and fnmatchcase(path, a_path) for a_method, a_path in UPLOADS.values())
+
+
+def bytes_of_shards(requests: Iterable[RequestLine]) -> int:
+    return sum(each.received for each in requests if carries_shards(each.method, each.path))
 
 
 def _release(place: Place, way: Way) -> Reference:
@@ -156,7 +153,9 @@ def _release(place: Place, way: Way) -> Reference:
             raise SystemExit(f"an undisturbed release failed:\n{said.read_text()}")
         said.unlink()
         (tag,) = place.store.refs(TARGET).tags.keys() - before.keys()
-        return Reference(bytes_of_shards(hub.requests, way), tree(place.store, tag))
+        shards = [place.workspace / "model" / path for path in tree(place.store, tag) if path.endswith(".safetensors")]
+        largest = max(path.stat().st_size for path in shards)
+        return Reference(bytes_of_shards(hub.requests), largest, tree(place.store, tag))
 
 
 def _write_beginning(place: Place) -> None:

@@ -24,6 +24,7 @@ from pipeline.stages.fit import check_fit
 from pipeline.stages.front_matter import check_front_matter
 from pipeline.stages.happened import check_against, side
 from pipeline.stages.job import Folders, Job, open_job
+from pipeline.stages.leftovers import sweep
 from pipeline.stages.publishing import Publishing
 from pipeline.stages.room import check_room
 from pipeline.stages.sizes import sizes
@@ -72,6 +73,9 @@ def release(
         planned = plan(stages.tasks(job, until), job.workspace)
         console.show_plan(planned, every=every, dry_run=False)
         publishing.check_planned(job, planned)
+        if swept := sweep(job):
+            more = f" and {len(swept) - 1} more" if swept[1:] else ""
+            console.show_note(f"removed what an earlier release made: {swept[0]}{more}")
         check_room(planned, job.workspace, window=window, rehearsal=job.release.hub == "local")
         measuring.import_ahead(planned)
         try:

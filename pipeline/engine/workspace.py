@@ -72,10 +72,6 @@ class Workspace:
         return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in (folder / group).rglob("*.json"))
 
     def forget(self, task: str) -> None:
-        """Remove the record of a task and the files that it made."""
-        record = self.record(task)
-        for output in record.outputs if record else ():
-            self.path(output.path).unlink(missing_ok=True)
         self._record_path(task).unlink(missing_ok=True)
 
     def keep(self, record: Record) -> None:

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pipeline.engine.task import Step
-    from pipeline.engine.workspace import Record
     from pipeline.manifest import Json
     from pipeline.stages.job import Job
     from pipeline.weights.layout import Shard
@@ -71,40 +70,11 @@ def _side_files(job: Job) -> Task:
     written: dict[str, Json] = {CONFIG: job.layout.config, INDEX: job.layout.index}
 
     def run(step: Step) -> Mapping[str, Json]:
-        _clear(job, outputs)
         for file in copied:
             write_atomically(step.path(path(file.path)), step.path(f"{download.BASE}/{file.path}").read_bytes())
         write_texts(job.layout, step.path(MODEL))
         return {}
 
-    def check(_: Record) -> str | None:
-        match len(_stale(job)):
-            case 0:
-                return None
-            case 1:
-                return "1 shard of an earlier release lies in the model folder"
-            case several:
-                return f"{several} shards of an earlier release lie in the model folder"
-
     outputs = tuple(sorted(path(file) for file in {*written, *(file.path for file in copied)}))
     needs = tuple(download.base_task(file.path) for file in copied)
-    return Task(SIDE_FILES, LANE, run, needs, written, outputs, check=check)
-
-
-def _stale(job: Job) -> list[str]:
-    """Tasks that made shards which this release does not have."""
-    return [task for task in job.workspace.recorded(LANE.name) if task not in names(job)]
-
-
-def _clear(job: Job, outputs: tuple[str, ...]) -> None:
-    """Remove from the model folder what an earlier release made in it: mlx-lm loads every shard that it finds.
-
-    What its records do not name is somebody's, and stays.
-    """
-    planned = {*outputs, *(path(shard.name) for shard in job.layout.shards)}
-    for task in _stale(job):
-        job.workspace.forget(task)
-    before = job.workspace.record(SIDE_FILES)
-    for output in before.outputs if before else ():
-        if output.path not in planned:
-            job.workspace.path(output.path).unlink(missing_ok=True)
+    return Task(SIDE_FILES, LANE, run, needs, written, outputs)

@@ -471,7 +471,7 @@ def _with_workspace(parser: argparse.ArgumentParser) -> None:
 
 
 def _release(options: argparse.Namespace) -> int:
-    from pipeline import command
+    from pipeline.commands import release as command
     from pipeline.stages.publishing import Publishing
 
     window = command.size(options.disk_window) if options.disk_window else None
@@ -482,7 +482,7 @@ def _release(options: argparse.Namespace) -> int:
 
 
 def _init(options: argparse.Namespace) -> int:
-    from pipeline import init_command
+    from pipeline.commands import init as init_command
 
     return init_command.init(
         options.name,
@@ -499,7 +499,7 @@ def _init(options: argparse.Namespace) -> int:
 
 
 def _plan(options: argparse.Namespace) -> int:
-    from pipeline import command
+    from pipeline.commands import release as command
 
     contexts = [command.tokens(text) for text in options.context]
     return command.show_sizes(
@@ -513,13 +513,13 @@ def _plan(options: argparse.Namespace) -> int:
 
 
 def _status(options: argparse.Namespace) -> int:
-    from pipeline import command
+    from pipeline.commands import release as command
 
     return command.show_status(options.name, options.workspace, every=options.all)
 
 
 def _card(options: argparse.Namespace) -> int:
-    from pipeline import command
+    from pipeline.commands import release as command
     from pipeline.errors import UsageError
 
     paged = options.page or options.open
@@ -546,43 +546,43 @@ def _card(options: argparse.Namespace) -> int:
 
 
 def _cards(options: argparse.Namespace) -> int:
-    from pipeline import command
+    from pipeline.commands import release as command
 
     return command.show_touched(options.revision, options.summary)
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from pipeline import command
+    from pipeline.commands import release as command
 
     return command.show_comparison((options.first, options.second), options.workspace, as_json=options.json)
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from pipeline import command
+    from pipeline.commands import release as command
 
     return command.verify(options.name, options.workspace, as_json=options.json)
 
 
 def _rollback(options: argparse.Namespace) -> int:
-    from pipeline import command
+    from pipeline.commands import release as command
 
     return command.rollback(options.name, options.workspace, options.to, dry_run=options.dry_run)
 
 
 def _yank(options: argparse.Namespace) -> int:
-    from pipeline import command
+    from pipeline.commands import release as command
 
     return command.yank(options.name, options.workspace, options.reason, dry_run=options.dry_run)
 
 
 def _recipe_show(options: argparse.Namespace) -> int:
-    from pipeline import recipe_command
+    from pipeline.commands import recipe as recipe_command
 
     return recipe_command.show(options.name, options.release, options.workspace, as_json=options.json)
 
 
 def _recipe_import(options: argparse.Namespace) -> int:
-    from pipeline import recipe_command
+    from pipeline.commands import recipe as recipe_command
 
     return recipe_command.import_file(
         options.file, options.name, kind=options.kind, otherwise=options.otherwise, layers=options.layers
@@ -590,7 +590,7 @@ def _recipe_import(options: argparse.Namespace) -> int:
 
 
 def _recipe_solve(options: argparse.Namespace) -> int:
-    from pipeline import recipe_command
+    from pipeline.commands import recipe as recipe_command
 
     return recipe_command.solve(
         options.release,
@@ -604,7 +604,7 @@ def _recipe_solve(options: argparse.Namespace) -> int:
 
 
 def _evidence_import(options: argparse.Namespace) -> int:
-    from pipeline import evidence_command
+    from pipeline.commands import evidence as evidence_command
 
     return evidence_command.import_file(
         options.name,
@@ -617,7 +617,7 @@ def _evidence_import(options: argparse.Namespace) -> int:
 
 
 def _hub(options: argparse.Namespace) -> int:
-    from pipeline import command
+    from pipeline.commands import release as command
 
     return command.hub(options.workspace, options.port, options.faults)
 

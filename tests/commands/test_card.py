@@ -13,7 +13,7 @@ import pytest
 
 from pipeline.cli import main
 
-DEMO = Path(__file__).parent.parent / "releases" / "demo"
+DEMO = Path(__file__).parents[2] / "releases" / "demo"
 WRITTEN = ("README.md", "evidence.json", "release.lock.json")
 
 

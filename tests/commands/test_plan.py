@@ -41,7 +41,7 @@ LOCK = Lock(
     {},
     LockedTarget("someone/model-mlx", "v1"),
 )
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 OFFLINE = {"HF_ENDPOINT": "http://127.0.0.1:9"}
 
 

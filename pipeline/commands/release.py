@@ -7,8 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline import card_command, console, published_command, stages
+from pipeline import console, stages
 from pipeline.card import quality
+from pipeline.commands import card as card_command
+from pipeline.commands import yank as published_command
 from pipeline.engine.plan import plan
 from pipeline.engine.run import run
 from pipeline.errors import CardDiffers, ThresholdsMissed, Unmeasurable, UsageError

@@ -57,6 +57,8 @@ def test_a_wrong_command_line_exits_2(capsys):
             ("release", "demo", "--until", "publish"),
             r"there is no stage 'publish'\nhint: The stages are: seed, download",
         ),
+        (("release", "demo", "--until", "rendr"), r"there is no stage 'rendr'; did you mean `render`\?"),
+        (("evidence", "import", "gguff", "bench.json"), r"there is no release 'gguff'; did you mean `gguf`\?"),
         (("release", "demo", "--disk-window", "big"), r"--disk-window .*hint|--disk-window"),
         (("plan", "../demo"), r"there is no release"),
     ],

@@ -183,6 +183,12 @@ def test_what_is_nothing_of_that_is_one_error_that_lists_what_is(against, commit
     assert not git(committed.parents[1], "status", "--porcelain")
 
 
+@pytest.mark.parametrize(("against", "close"), [("publishd", "published"), ("demo-refussed", "demo-refused")])
+def test_what_is_nearly_something_is_asked_about(against, close, committed, capsys):
+    code, _, err = said(capsys, f"--diff={against}")
+    assert (code, f"did you mean `{close}`?" in err) == (2, True), err
+
+
 def test_a_name_of_two_things_is_refused(committed, capsys):
     root = committed.parents[1]
     git(root, "tag", "demo-refused")

@@ -1,76 +1,73 @@
-"""What each command does, free of arguments: find the release, open its Hub, plan, run, show."""
+"""What `pipeline release` does: plan, check, run what has a reason to run, and say where everything is."""
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import console, stages
 from pipeline.card import quality
-from pipeline.commands import card as card_command
-from pipeline.commands import yank as published_command
+from pipeline.commands.checks import check
+from pipeline.commands.opening import folders_of, job_of
 from pipeline.engine.plan import plan
 from pipeline.engine.run import run
-from pipeline.errors import CardDiffers, ThresholdsMissed, Unmeasurable, UsageError
-from pipeline.hub.connect import connect
+from pipeline.errors import ThresholdsMissed, Unmeasurable, UsageError
 from pipeline.hub.protocol import Repository
-from pipeline.manifest import write_atomically
-from pipeline.release.compare import compare
-from pipeline.release.find import check_release, find_root, release_file
 from pipeline.release.load import load_release
-from pipeline.release.written import parse_size, parse_tokens
+from pipeline.release.written import parse_size
 from pipeline.stages import commit, measuring, quantize, render, text, upload, validate
-from pipeline.stages.fit import check_fit
-from pipeline.stages.front_matter import check_front_matter
-from pipeline.stages.happened import check_against, side
-from pipeline.stages.job import Folders, Job, open_job
 from pipeline.stages.leftovers import sweep
 from pipeline.stages.publishing import Publishing
 from pipeline.stages.room import check_room
-from pipeline.stages.sizes import sizes
 from pipeline.weights.base import weight_files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
-WORKSPACE = ".pipeline"
-_ANYHOW = Publishing()
-
-
-def size(text: str) -> int:
-    """Bytes of a size such as "60 GB"; `UsageError` for anything else."""
-    try:
-        return parse_size(text)
-    except ValueError as error:
-        raise UsageError(f"--disk-window {error}") from None
-
-
-def tokens(text: str) -> int:
-    """The tokens of a context length such as "128k"; `UsageError` for anything else."""
-    try:
-        return parse_tokens(text)
-    except ValueError as error:
-        raise UsageError(f"--context {error}") from None
+    from pipeline.stages.job import Job
 
 
 def release(
     name: str,
     workspace: Path | None,
     *,
+    dry_run: bool,
     until: str | None,
     every: bool,
-    window: int | None,
-    publishing: Publishing = _ANYHOW,
+    window: str | None,
+    record: bool,
+    reviewed: str | None,
+) -> int:
+    """window: how much of the base may be on the disk, such as "60 GB".
+
+    record: commit and tag what happened; reviewed: digest of the only card that may be published.
+    """
+    most = _size(window) if window else None
+    publishing = Publishing(record, reviewed)
+    folders = folders_of(workspace)
+    publishing.check(load_release(folders.root, name), folders, until)
+    if dry_run:
+        return _show_plan(name, workspace, until, publishing, every=every)
+    return _carry_out(name, workspace, until, publishing, every=every, window=most)
+
+
+def _show_plan(name: str, workspace: Path | None, until: str | None, publishing: Publishing, *, every: bool) -> int:
+    with job_of(name, workspace, writable=False) as opened:
+        job = replace(opened, reviewed=publishing.reviewed)
+        planned = plan(stages.tasks(job, until), job.workspace)
+        console.show_plan(planned, every=every)
+        publishing.check_planned(job, planned)
+        check(job, until)
+    return 0
+
+
+def _carry_out(
+    name: str, workspace: Path | None, until: str | None, publishing: Publishing, *, every: bool, window: int | None
 ) -> int:
     progress = console.Progress()
-    _check_publishing(name, workspace, publishing, until)
-    with _opened(name, workspace, writable=True, told=progress.remark) as opened, opened.workspace.locked():
+    with job_of(name, workspace, writable=True, told=progress.remark) as opened, opened.workspace.locked():
         job = replace(opened, reviewed=publishing.reviewed)
-        _check_fit(job)
-        _check_front_matter(job)
-        _check_against(job, until)
+        check(job, until)
         text.check(job)
         planned = plan(stages.tasks(job, until), job.workspace)
         console.show_plan(planned, every=every, dry_run=False)
@@ -96,184 +93,11 @@ def release(
     return 0
 
 
-def show_plan(
-    name: str,
-    workspace: Path | None,
-    *,
-    until: str | None = None,
-    every: bool = False,
-    publishing: Publishing = _ANYHOW,
-) -> int:
-    _check_publishing(name, workspace, publishing, until)
-    with _opened(name, workspace, writable=False) as opened:
-        job = replace(opened, reviewed=publishing.reviewed)
-        planned = plan(stages.tasks(job, until), job.workspace)
-        console.show_plan(planned, every=every)
-        publishing.check_planned(job, planned)
-        _check_fit(job)
-        _check_front_matter(job)
-        _check_against(job, until)
-    return 0
-
-
-def show_status(name: str, workspace: Path | None, *, every: bool = False) -> int:
-    with _opened(name, workspace, writable=False) as job:
-        console.show_status(plan(stages.tasks(job), job.workspace), every=every)
-    return 0
-
-
-def show_sizes(
-    name: str,
-    workspace: Path | None,
-    *,
-    contexts: Sequence[int] = (),
-    every: bool = False,
-    as_json: bool = False,
-    as_markdown: bool = False,
-) -> int:
-    """The whole plan: tasks, and how large the result will be. Exit code 2 comes after it when that does not fit."""
-    with _opened(name, workspace, writable=False) as job:
-        made = sizes(job, contexts)
-        if as_json:
-            target = job.release.target
-            console.show_json({**made.to_json(), "target": {"repo": target.repo, "tag": target.tag}})
-        elif as_markdown:
-            console.show_sizes_page(made)
-        else:
-            console.show_plan(plan(stages.tasks(job), job.workspace), every=every)
-            console.show_sizes(made)
-        _check_fit(job)
-        _check_front_matter(job)
-        _check_against(job, None)
-    return 0
-
-
-def card(name: str, *, check: bool) -> int:
-    from pipeline.card import assets
-
-    folders = _folders(None)
-    path = folders.release(name) / "README.md"
-    rendered, drawn = render.card_and_plots(load_release(folders.root, name), folders)
-    difference = rendered.encode() != (path.read_bytes() if path.exists() else b"")
-    shown = path.relative_to(folders.root)
-    if check and not path.exists():
-        raise CardDiffers(f"there is no {shown} yet", hint=f"Write it with `pipeline card {name}`, and commit it.")
-    if check and difference:
-        raise CardDiffers(
-            f"{shown} is not what its inputs render",
-            hint=f"See `pipeline card {name} --diff`; write it by leaving out --check.",
-        )
-    if check:
-        for plot, why in assets.wrong(path.parent, drawn).items():
-            raise CardDiffers(f"{shown.parent}/{plot} {why}", hint=f"`pipeline card {name}` puts it right.")
-    else:
-        write_atomically(path, rendered)
-        console.show_note(f"{shown} is {'written' if difference else 'unchanged'}")
-        for plot in assets.write(path.parent, drawn):
-            console.show_note(f"{shown.parent / plot} is {'written' if (path.parent / plot).exists() else 'removed'}")
-    return 0
-
-
-def show_touched(revision: str, summary: Path | None) -> int:
-    return card_command.show_touched(_folders(None), revision, lambda name: card(name, check=True), summary)
-
-
-def show_digest(name: str) -> int:
-    return card_command.show_digest(name, _folders(None))
-
-
-def show_body(name: str) -> int:
-    return card_command.show_body(name, _folders(None))
-
-
-def show_card_diff(
-    name: str,
-    workspace: Path | None,
-    against: str | None,
-    *,
-    form: card_command.Format,
-    page: Path | None,
-    browse: bool,
-) -> int:
-    return card_command.show_diff(name, _folders(workspace), against, form=form, page=page, browse=browse)
-
-
-def show_comparison(names: tuple[str, str], workspace: Path | None, *, as_json: bool = False) -> int:
-    folders = _folders(workspace)
-    one, other = (check_release(folders.root, name) for name in names)
-    compared = compare(side(folders, one), side(folders, other))
-    if as_json:
-        console.show_json(compared.to_json())
-    else:
-        console.show_comparison(compared)
-    return 0
-
-
-def verify(name: str, workspace: Path | None, *, as_json: bool = False) -> int:
-    return published_command.show_verified(name, _folders(workspace), as_json=as_json)
-
-
-def rollback(name: str, workspace: Path | None, tag: str, *, dry_run: bool) -> int:
-    return published_command.rollback(name, _folders(workspace), tag, dry_run=dry_run)
-
-
-def yank(name: str, workspace: Path | None, reason: str, *, dry_run: bool) -> int:
-    return published_command.yank(name, _folders(workspace), reason, dry_run=dry_run)
-
-
-def hub(workspace: Path | None, port: int, faults: str | None = None) -> int:
-    from pipeline.hub.local.bad_day import load_faults
-    from pipeline.hub.local.server import serve
-
-    folder = _folders(workspace).hub
-    bad_day = load_faults(faults, lambda fired: console.show_note(str(fired))) if faults else None
-
-    def ready(endpoint: str) -> None:
-        console.show_note(
-            f"the embedded Hub serves {folder}\n\n    export HF_ENDPOINT={endpoint}\n\n"
-            "points any Hub client at it. Ctrl-C ends it."
-        )
-
-    serve(folder, ready, port=port, faults=bad_day)
-    if bad_day:
-        counts = ", ".join(f"{count} {kind}" for kind, count in bad_day.by_kind().items())
-        console.show_note(f"faults that fired: {counts or 'none'}")
-    return 0
-
-
-@contextlib.contextmanager
-def _opened(
-    name: str, workspace: Path | None, *, writable: bool, told: Callable[[str], None] = console.show_note
-) -> Iterator[Job]:
-    folders = _folders(workspace)
-    asked = load_release(folders.root, name)
-    with connect(asked.release.hub, folders.hub, writable=writable, told=told) as hub:
-        yield open_job(asked, folders, hub, keep=writable)
-
-
-def _folders(workspace: Path | None) -> Folders:
-    root = find_root(Path.cwd())
-    return Folders(root, Path(workspace).resolve() if workspace else root / WORKSPACE)
-
-
-def _check_publishing(name: str, workspace: Path | None, publishing: Publishing, until: str | None) -> None:
-    folders = _folders(workspace)
-    publishing.check(load_release(folders.root, name), folders, until)
-
-
-def _check_fit(job: Job) -> None:
-    check_fit(job.layout, job.assignment.modules, job.release.fit, release_file(job.name))
-
-
-def _check_front_matter(job: Job) -> None:
-    for remark in check_front_matter(job):
-        console.show_note(remark)
-
-
-def _check_against(job: Job, until: str | None) -> None:
-    """Only where a run comes to judging."""
-    if any(task.name == validate.JUDGE for task in stages.tasks(job, until)):
-        check_against(job)
+def _size(text: str) -> int:
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise UsageError(f"--disk-window {error}") from None
 
 
 def _summary(job: Job, until: str | None) -> console.Summary:

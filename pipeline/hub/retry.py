@@ -113,11 +113,17 @@ class Patient:
     def create(self, repository: Repository) -> None:
         self._call(f"create {repository}", lambda: self._hub.create(repository))
 
+    def is_private(self, repository: Repository) -> bool:
+        return self._call(f"look at {repository}", lambda: self._hub.is_private(repository))
+
     def make_public(self, repository: Repository) -> None:
         self._call(f"make {repository} public", lambda: self._hub.make_public(repository))
 
     def validate_card(self, card: str) -> None:
         self._call("let the Hub check the model card", lambda: self._hub.validate_card(card))
+
+    def missing(self, repository: Repository, uploads: Sequence[Upload]) -> Sequence[Upload]:
+        return self._call(f"ask what {repository} has to be sent", lambda: self._hub.missing(repository, uploads))
 
     def preupload(self, repository: Repository, upload: Upload, advance: Callable[[int], None]) -> None:
         counted = _Once(advance)

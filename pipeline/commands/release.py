@@ -15,7 +15,7 @@ from pipeline.errors import ThresholdsMissed, Unmeasurable, UsageError
 from pipeline.hub.protocol import Repository
 from pipeline.release.load import load_release
 from pipeline.release.written import parse_size
-from pipeline.stages import commit, measuring, quantize, render, text, upload, validate
+from pipeline.stages import commit, creating, measuring, quantize, render, text, upload, validate
 from pipeline.stages.leftovers import sweep
 from pipeline.stages.publishing import Publishing
 from pipeline.stages.room import check_room
@@ -125,7 +125,7 @@ def _summary(job: Job, until: str | None) -> console.Summary:
         )
     if reached >= stages.NAMES.index(render.LANE.name):
         made = replace(made, card=str(job.folders.release(job.name) / "README.md"))
-    published = job.workspace.record(upload.COMMIT) if reached >= stages.NAMES.index(upload.LANE.name) else None
+    published = job.workspace.record(creating.COMMIT) if reached >= stages.NAMES.index(upload.LANE.name) else None
     if published:
         made = replace(
             made,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 from typing import TYPE_CHECKING
 
 from pipeline.hub import LOCAL_PORT
@@ -69,8 +68,5 @@ def _local(folder: Path, *, writable: bool) -> Iterator[tuple[str, str]]:
     if running := find_running(folder):
         yield running, running
         return
-    if writable:
-        # All of it is about addresses of an earlier server.
-        shutil.rmtree(folder / _MEMORY, ignore_errors=True)
     with LocalHub(folder, readonly=not writable) as server:
         yield server.endpoint, f"http://127.0.0.1:{LOCAL_PORT}"

@@ -13,9 +13,9 @@ _GROUPS = (f"{download.LANE.name}/{download.BASE}", quantize.LANE.name)
 
 
 def sweep(job: Job) -> list[str]:
-    """Remove what tasks made that this release does not have, or has no use for any more, and answer the paths.
+    """Remove what tasks made, or had begun to fetch, and this release does not have, and answer the paths.
 
-    Only what a record names is removed: anything else is somebody's.
+    Only what a record or the notes of a download name is removed: anything else is somebody's.
     """
     tasks = {task.name: task for stage in (download, quantize) for task in stage.tasks(job)}
     planned = {output for task in tasks.values() for output in task.outputs}
@@ -30,4 +30,4 @@ def sweep(job: Job) -> list[str]:
             if name not in tasks:
                 job.workspace.forget(name)
             swept += gone
-    return swept
+    return swept + download.sweep(job)

@@ -72,17 +72,15 @@ def test_without_a_word_it_is_the_real_hub(tmp_path, monkeypatch):
         assert hub.endpoint == "https://hub.example.com"
 
 
-def test_what_the_client_remembers_of_an_earlier_hub_goes_and_is_kept_with_the_hub(tmp_path, monkeypatch):
+def test_what_the_client_remembers_of_a_hub_is_kept_with_it_and_goes_on_being_true(tmp_path, monkeypatch):
     for name in ("HF_XET_CACHE", *xet.SETTINGS):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     memory = tmp_path / "hub" / "client"
     memory.mkdir(parents=True)
-    (memory / "stale").touch()
-    with connect("local", tmp_path / "hub", writable=False):
-        assert (memory / "stale").exists()
+    (memory / "notes").touch()
     with connect("local", tmp_path / "hub", writable=True):
-        assert not (memory / "stale").exists()
+        assert (memory / "notes").exists()
         assert os.environ["HF_XET_CACHE"] == str(memory)
         assert {name: os.environ[name] for name in xet.SETTINGS} == xet.SETTINGS
 

@@ -246,7 +246,8 @@ class _Once:
                 nonlocal so_far
                 if mine != self._current:
                     raise HubError("this attempt was given up")
-                self.told = time.monotonic()
+                if amount:
+                    self.told = time.monotonic()
                 so_far += amount
                 new = max(0, so_far - self._furthest)
                 self._furthest += new

@@ -13,6 +13,7 @@ import pytest
 from pipeline.errors import HubError, HubRefused, Interrupted
 from pipeline.hub import xet
 from pipeline.hub.huggingface import HuggingFace
+from pipeline.hub.local.faults import Fault
 from pipeline.hub.local.server import LocalHub
 from pipeline.hub.protocol import Repository, Upload
 from pipeline.hub.retry import Patient
@@ -84,14 +85,35 @@ def token_for(endpoint):
     return (200, {"Content-Type": "application/json"}, json.dumps(body).encode())
 
 
-@pytest.mark.parametrize(("status", "kind"), [(401, HubRefused), (403, HubRefused), (413, HubRefused), (400, HubError)])
+NOT_HELD = (200, {}, b'{"objects": []}')
+
+
+@pytest.mark.parametrize(("status", "kind"), [(401, HubError), (403, HubRefused), (413, HubRefused), (400, HubError)])
 def test_a_refusal_on_the_way_is_told_from_what_may_pass(scripted, tmp_path, status, kind):
-    not_held = (200, {}, b'{"objects": []}')
-    scripted.answers = [not_held, token_for(scripted.endpoint), (status, {}, b"{}")]
+    scripted.answers = [NOT_HELD, token_for(scripted.endpoint), (status, {}, b"{}")]
     with pytest.raises(HubError, match=r"cannot upload model.safetensors") as caught:
         HuggingFace(scripted.endpoint, "hf_secret").preupload(MODEL, shard(tmp_path), lambda _: None)
     assert type(caught.value) is kind
     assert "hf_secret" not in str(caught.value) + caught.value.hint
+
+
+@pytest.mark.parametrize(("status", "hint"), [(401, "Sign in"), (403, "may write"), (403, "storage")])
+def test_a_token_of_ours_that_gets_none_for_xet_is_refused(scripted, tmp_path, status, hint):
+    scripted.answers = [NOT_HELD, (status, {}, b"{}")]
+    with pytest.raises(HubRefused, match=f"cannot upload model.safetensors .* the Hub answered {status}") as caught:
+        HuggingFace(scripted.endpoint, "token").preupload(MODEL, shard(tmp_path), lambda _: None)
+    assert hint in caught.value.hint
+
+
+def test_a_token_for_xet_that_expires_on_the_way_is_asked_for_anew(hub, server, tmp_path):
+    server.faults.add(Fault("status", "*/xorbs/*", status=401, nth=(1,)))
+    heard = []
+    upload = shard(tmp_path)
+    Patient(hub, longest_wait=0, told=heard.append).preupload(MODEL, upload, lambda _: None)
+    assert len(heard) == 1
+    assert "the token for Xet has expired; asking again" in heard[0]
+    assert sum("/xet-write-token/" in path for path in paths(server)) == 2
+    assert server.store.large_size(upload.file.sha256) == upload.file.size
 
 
 def test_a_refusal_of_the_question_what_is_held_is_a_refusal(scripted, tmp_path):

@@ -36,4 +36,5 @@ def stored(store: Store, sha256: str) -> bytes:
 
 
 def _brings_bytes(request: RequestLine) -> bool:
-    return request.method == "PUT" or (request.method == "POST" and "/xorbs/" in request.path)
+    route = {"PUT": "/signed/", "POST": "/v1/xorbs/"}.get(request.method)
+    return route is not None and route in request.path

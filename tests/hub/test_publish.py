@@ -42,6 +42,7 @@ def write(tmp_path):
         uploads = []
         for name, content in contents.items():
             path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
             uploads.append(Upload(path, describe(path, name)))
         return uploads
@@ -163,3 +164,60 @@ def test_a_repository_that_was_deleted_is_no_place_to_publish_to(server, hub, up
     server.store.delete(MODEL)
     with pytest.raises(HubError, match="demo/model is gone"):
         publish(hub, MODEL, uploads, message="v1")
+
+
+def shards(count, contents):
+    return {f"model-{n:05}-of-{count:05}.safetensors": content for n, content in enumerate(contents, 1)}
+
+
+def release(hub, server, uploads, title):
+    """As a release does it: every shard ahead, then one commit; the bytes of large files that were sent for it."""
+    server.requests.clear()
+    for upload in uploads:
+        if upload.file.path.endswith(".safetensors"):
+            hub.preupload(MODEL, upload, lambda _: None)
+    publish(hub, MODEL, uploads, message=title)
+    return sum(sending.sent(server.requests))
+
+
+BESIDE = {
+    "README.md": CARD,
+    "LICENSE": b"MIT",
+    "SHA256SUMS": b"0 *",
+    "assets/plot.png": b"\x89PNG" + os.urandom(9_996),
+    "chat_template.jinja": b"{{ x }}",
+    "config.json": b"{}",
+    "evidence.json": b"{}",
+    "generation_config.json": b"{}",
+    "model.safetensors.index.json": b"{}",
+    "release.lock.json": b"{}",
+    "sub/sub/notes.txt": b"deep",
+    "tiktoken.model": os.urandom(10_000),
+    "tokenization_kimi.py": b"pass",
+}
+
+
+def test_seventy_shards_then_fewer_then_other_names_are_a_commit_each_and_only_what_differs_is_sent(hub, server, write):
+    weights = [os.urandom(10_000 + n) for n in range(70)]
+    first = write({**shards(70, weights), **BESIDE})
+    size = sum(map(len, weights)) + 20_000
+    assert size <= release(hub, server, first, "v1") <= size * 1.001
+    assert holds(server, first)
+
+    # Thirty shards have the bytes of another one of before, and every one a new name.
+    later = [*weights[40:], *(os.urandom(10_000) for _ in range(31))]
+    beside = {name: content for name, content in BESIDE.items() if name != "sub/sub/notes.txt"}
+    second = write({**shards(61, later), **beside, "README.md": CARD + b"v2", "config.json": b'{"v": 2}'})
+    assert 310_000 <= release(hub, server, second, "v2") <= 310_000 * 1.001
+    assert holds(server, second)
+
+    third = write({**shards(61, later[::-1]), **beside})
+    assert release(hub, server, third, "v3") == 0
+    assert holds(server, third)
+    fourth = write({f"weights/{n}.safetensors": content for n, content in enumerate(later)} | beside)
+    assert release(hub, server, fourth, "v4") == 0
+    assert holds(server, fourth)
+    assert titles(hub) == ["v4", "v3", "v2", "v1", "initial commit"]
+    for upload in fourth:
+        entry = server.store.tree(MODEL, hub.head(MODEL))[upload.file.path]
+        assert sending.stored(server.store, entry.sha256) == upload.source.read_bytes()

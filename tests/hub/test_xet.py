@@ -9,6 +9,7 @@ import sys
 import time
 
 import pytest
+import sending
 
 from pipeline.errors import HubError, HubRefused, Interrupted
 from pipeline.hub import xet
@@ -147,3 +148,43 @@ def test_settings_are_ones_that_the_library_knows(tmp_path):
     for name, value in xet.SETTINGS.items():
         group, _, key = name.removeprefix("HF_XET_").lower().partition("_")
         assert values[f"{group}.{key}"] == value
+
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from pipeline.hub.connect import connect
+from pipeline.hub.protocol import Repository, Upload
+from pipeline.manifest import describe
+
+shard = Path(sys.argv[2])
+with connect("local", Path(sys.argv[1]), writable=True) as hub:
+    hub.preupload(Repository("demo/model"), Upload(shard, describe(shard, shard.name)), lambda _: None)
+"""
+
+
+@pytest.mark.usefixtures("hub")
+def test_after_a_kill_in_the_middle_of_a_shard_only_xorbs_that_had_not_arrived_are_sent(server, tmp_path, monkeypatch):
+    noted = tmp_path / "xet"
+    monkeypatch.setenv("HF_XET_CACHE", str(noted))
+    upload = shard(tmp_path, 140_000_000)
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path / "hub"), str(upload.source)]
+    server.faults.add(Fault("slow", "*/xorbs/*", rate=1, nth=(2,)))  # never ends, for whoever kills it
+    with subprocess.Popen(command) as process:
+        ends = time.monotonic() + 60
+        # Every xorb that has arrived leaves a note.
+        while len(list(noted.rglob("*.mdb"))) < 2 and time.monotonic() < ends:
+            time.sleep(0.05)
+        process.kill()
+    assert len(list(noted.rglob("*.mdb"))) == 2
+    xorbs = [request for request in server.requests if "/v1/xorbs/" in request.path]
+    arrived = sum(xorb.received for xorb in xorbs if xorb.status == 200)
+    assert server.store.large_size(upload.file.sha256) is None
+
+    server.faults.clear()
+    server.requests.clear()
+    subprocess.run(command, check=True)
+    again = upload.file.size - arrived
+    assert 50_000_000 < again
+    assert again <= sum(sending.sent(server.requests)) <= again + 70_000, "and 8 bytes more for each of its chunks"
+    assert server.store.large_size(upload.file.sha256) == upload.file.size

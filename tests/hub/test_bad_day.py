@@ -42,7 +42,6 @@ def days(way):
     asked = (*sending.ASKED[way], *_AROUND)
     # What the library of Xet asks again by itself nobody sees, so it goes wrong until that gives up, and once more.
     often = tuple(range(1, sending.LIBRARYS_OWN + 2)) if way == "xet" else _FIRST
-    three_times = tuple(range(1, 3 * sending.LIBRARYS_OWN + 1))
     found = {
         "the connection ends before the Hub has done anything": [Fault("drop", part, nth=_FIRST) for part in asked],
         "the connection ends in the middle of a file": [
@@ -81,7 +80,7 @@ def days(way):
             _EXPIRED[way],
             Fault("expired", "/signed/*", "GET", nth=_FIRST),
         ],
-        _NO_XET: [Fault("status", sending.BYTES["xet"], nth=three_times)],
+        _NO_XET: [Fault("status", sending.BYTES["xet"])],
         "the link is slow": [
             Fault("slow", sending.BYTES[way], sending.METHOD[way], rate=2_000_000),
             Fault("slow", "/signed/*", "GET", rate=2_000_000),

@@ -138,6 +138,24 @@ def test_a_shard_that_fails_three_times_goes_another_way(hub, server, tmp_path, 
     assert server.store.blobs.size(upload.file.sha256) == upload.file.size
 
 
+def test_a_commit_gets_through_although_xet_is_out_of_order(hub, server, tmp_path):
+    """With small files among its large ones, that nobody sends ahead of it."""
+    server.faults.add(Fault("status", "*/xorbs/*"))
+    uploads = []
+    for name in ("assets/plot.png", "tiktoken.model", "config.json"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(os.urandom(10_000))
+        uploads.append(Upload(path, describe(path, name)))
+    heard = []
+    patient = Patient(hub, longest_wait=0, told=heard.append)
+    patient.commit(MODEL, uploads, [], parent=hub.head(MODEL), message="x")
+    assert len(heard) == 3
+    assert sending.sent(server.requests)[-2:] == [10_000, 10_000]
+    there = hub.manifest(MODEL, "main")
+    assert all(upload.file.same_content(there[upload.file.path]) for upload in uploads)
+
+
 def test_settings_are_ones_that_the_library_knows(tmp_path):
     """It ignores what it does not know, and names change between its versions."""
     program = "import hf_xet, json; print(json.dumps({k: str(v) for k, v in hf_xet.XetConfig().items()}))"

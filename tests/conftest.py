@@ -144,9 +144,27 @@ class ReleaseRepository:
             return process.returncode, said
 
 
+@pytest.fixture(params=["xet", "lfs"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How large files are sent, by this process and by those that it starts."""
+    from huggingface_hub import constants
+
+    if request.param == "lfs":
+        monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")
+    # The variable was read when the client was imported; this is looked at before each file.
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", request.param == "lfs")
+    return request.param
+
+
 @pytest.fixture
 def repository(tmp_path: Path) -> ReleaseRepository:
     return _copy(tmp_path / "repository")
+
+
+@pytest.fixture(scope="module")
+def shared_repository(tmp_path_factory: pytest.TempPathFactory) -> ReleaseRepository:
+    """One for all tests of a module, which work on copies of it."""
+    return _copy(tmp_path_factory.mktemp("shared") / "repository")
 
 
 @pytest.fixture(scope="session")

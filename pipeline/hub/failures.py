@@ -39,6 +39,7 @@ _PASSING = {408, 425, 429}
 # Uploads through Xet fail as ConnectionError whatever the answer was. Other statuses may mean that the client remembers
 # what the Hub has forgotten, which another way of sending the file gets around.
 _XET_STATUS = re.compile(r"HTTP status client error \((401|403|404|413)\b")
+_XET_TOKEN = "/xet-write-token/"  # noqa: S105 - where the client asks the Hub for a token that only Xet takes
 _EXPIRED = {400, 401, 403}
 # What the Hub says of an account that is full comes as 403, like a token that may not write.
 _FULL = re.compile(r"storage (limit|quota|patterns)|quota|upgrade your plan", re.IGNORECASE)
@@ -89,7 +90,11 @@ def _failure(action: str, error: BaseException) -> PipelineError:
 def _by_connection(action: str, error: BaseException) -> HubError:
     if found := _XET_STATUS.search(str(error)):
         status = int(found[1])
-        return HubRefused(f"cannot {action}: the Hub answered {status}", hint=_HINTS[status])
+        if status == httpx2.codes.UNAUTHORIZED and _XET_TOKEN not in str(error):
+            return HubError(f"cannot {action}: the token for Xet has expired", hint=_AGAIN)
+        # Why it is refused stays with the library: a full account is 403 as well.
+        more = f" {_NO_ROOM}" if status == httpx2.codes.FORBIDDEN else ""
+        return HubRefused(f"cannot {action}: the Hub answered {status}", hint=_HINTS[status] + more)
     said = type(error).__name__ if isinstance(error, httpx2.TransportError) else one_line(error)
     return HubError(f"cannot {action}: the connection failed ({said})", hint=_AGAIN)
 

@@ -26,7 +26,7 @@ from pipeline.hub import client, lfs_process, xet
 from pipeline.hub.account import check_may_create
 from pipeline.hub.download import download
 from pipeline.hub.failures import translated
-from pipeline.hub.protocol import Commit, Upload
+from pipeline.hub.protocol import Commit, Upload, untold
 from pipeline.hub.remote import RangesIgnored, RemoteFile
 from pipeline.manifest import File, Manifest
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from pipeline.hub.protocol import Advance, Copy, Repository
 
-_XET_ATTEMPTS = 3  # for one file; after that it goes to large-file storage in the older way
+_XET_ATTEMPTS = 3
 _SURELY_LARGE = 10_000_000  # bytes; whatever is larger is in large-file storage
 _BATCH = 256
 
@@ -147,20 +147,10 @@ class HuggingFace:
             )
 
     def missing(self, repository: Repository, uploads: Sequence[Upload]) -> Sequence[Upload]:
-        additions = [_addition(upload) for upload in uploads]
         with translated(f"ask what {repository} has to be sent"):
-            _fetch_upload_modes(
-                additions,
-                repo_type=repository.kind,
-                repo_id=repository.id,
-                headers=build_hf_headers(token=self._token),
-                revision="main",
-                endpoint=self.endpoint,
-            )
-            modes = zip(uploads, additions, strict=True)
-            large = [upload for upload, addition in modes if addition._upload_mode == "lfs"]  # noqa: SLF001
+            large = [addition.upload for addition in self._large(repository, [_addition(each) for each in uploads])]
             held = self._held(repository, large)
-        return [upload for upload in large if upload.file.path not in held]
+        return [upload for upload in large if upload.file.sha256 not in held]
 
     def preupload(self, repository: Repository, upload: Upload, advance: Callable[[int], None]) -> None:
         with translated(f"upload {upload.file.path} to {repository}"):
@@ -170,12 +160,8 @@ class HuggingFace:
                 )
             elif self._held(repository, [upload]):
                 advance(upload.file.size)
-            elif self._attempts[upload.file.sha256] >= _XET_ATTEMPTS:
-                lfs_process.upload(self.endpoint, self._token, repository, upload, advance)
             else:
-                self._attempts[upload.file.sha256] += 1
-                xet.upload(self.endpoint, self._token, repository, upload, advance)
-                del self._attempts[upload.file.sha256]
+                self._send(repository, upload, advance)
 
     def commit(
         self,
@@ -190,12 +176,7 @@ class HuggingFace:
         removals = [CommitOperationDelete(path, is_folder=False) for path in deletes]
         with translated(f"commit to {repository}"):
             if xet.is_available():
-                # The client would read and divide all of them again to learn that there is nothing to send.
-                sent = [upload for upload in uploads if isinstance(upload, Upload)]
-                held = self._held(repository, [upload for upload in sent if upload.file.size > _SURELY_LARGE])
-                for operation in operations:
-                    if isinstance(operation, _Counted) and operation.path_in_repo in held:
-                        operation.mark_uploaded()
+                self._send_large(repository, [each for each in operations if isinstance(each, _Counted)])
             commit = self._api.create_commit(
                 repository.id,
                 [*operations, *removals],
@@ -216,8 +197,35 @@ class HuggingFace:
     def address(self, repository: Repository, revision: str | None = None) -> str:
         return f"{self._shown}/{repository}" + (f"/tree/{revision}" if revision else "")
 
+    def _send_large(self, repository: Repository, additions: Sequence[_Counted]) -> None:
+        """Leave the client nothing to send but the commit: it knows one way, and would divide again what is there."""
+        large = self._large(repository, additions)
+        held = self._held(repository, [addition.upload for addition in large])
+        for addition in large:
+            if addition.upload.file.sha256 not in held:
+                self._send(repository, addition.upload, untold)
+            addition.mark_uploaded()
+
+    def _large(self, repository: Repository, additions: Sequence[_Counted]) -> list[_Counted]:
+        """Those that go to large-file storage; the Hub is asked where size does not say."""
+        unclear = [addition for addition in additions if addition.upload.file.size <= _SURELY_LARGE]
+        _fetch_upload_modes(
+            unclear, repository.kind, repository.id, build_hf_headers(token=self._token), "main", self.endpoint
+        )
+        return [each for each in additions if each.upload.file.size > _SURELY_LARGE or each.is_large]
+
+    def _send(self, repository: Repository, upload: Upload, advance: Callable[[int], None]) -> None:
+        """By Xet, or by the older way where that has failed too often, for this file or for small ones together."""
+        counted = upload.file.sha256 if upload.file.size > _SURELY_LARGE else "small"
+        if self._attempts[counted] >= _XET_ATTEMPTS:
+            lfs_process.upload(self.endpoint, self._token, repository, upload, advance)
+            return
+        self._attempts[counted] += 1
+        xet.upload(self.endpoint, self._token, repository, upload, advance)
+        del self._attempts[counted]
+
     def _held(self, repository: Repository, uploads: Sequence[Upload]) -> set[str]:
-        """Paths of the large files whose bytes the Hub says that it holds already."""
+        """The SHA-256 of those of the large files whose bytes the Hub says that it holds already."""
         wanted = [_addition(upload).upload_info for upload in uploads]
         held: set[str] = set()
         for start in range(0, len(wanted), _BATCH):
@@ -228,8 +236,8 @@ class HuggingFace:
                 repo_id=repository.id,
                 endpoint=self.endpoint,
             )
-            held |= {found["oid"] for found in objects if "actions" not in found}
-        return {upload.file.path for upload in uploads if upload.file.sha256 in held}
+            held |= {str(found["oid"]) for found in objects if "actions" not in found}
+        return held
 
     def _remote(self, repository: Repository, revision: str, path: str) -> RemoteFile:
         return RemoteFile(self.endpoint, self._token, repository, revision, path)
@@ -244,7 +252,13 @@ def _file(entry: RepoFile) -> File:
 class _Counted(CommitOperationAdd):
     """An addition that tells how many bytes of its file the client has read to send them."""
 
+    upload: Upload
     advance: Callable[[int], None]
+
+    @property
+    def is_large(self) -> bool:
+        """Whether the Hub wants it in large-file storage; it has to have been asked."""
+        return self._upload_mode == "lfs"
 
     def mark_uploaded(self) -> None:
         """Let a commit name the file by its digest without looking at its bytes."""
@@ -279,6 +293,7 @@ def _operation(upload: Upload | Copy) -> _Counted | CommitOperationCopy:
 
 def _addition(upload: Upload, advance: Callable[[int], None] = lambda _: None) -> _Counted:
     addition = _Counted(upload.file.path, upload.source)
+    addition.upload = upload
     addition.advance = advance
     # Known since the file was written: the client would read all of it again to find out.
     addition.upload_info.sha256 = bytes.fromhex(upload.file.sha256)

@@ -43,6 +43,7 @@ def everything(root):
 # verify
 
 
+@pytest.mark.usefixtures("way")
 def test_a_release_that_is_as_it_was_published(small, run):
     commit = small.release()
     before = everything(small.root)
@@ -69,6 +70,7 @@ def test_every_file_is_there_for_programs(small, run):
     assert {(file["local"], file["hub"]) for file in said["files"]} == {("same", "same")}
 
 
+@pytest.mark.usefixtures("way")
 def test_a_machine_without_the_workspace_looks_at_the_hub_alone(small, run):
     small.release()
     shutil.rmtree(small.model)
@@ -95,6 +97,7 @@ def test_local_files_that_differ_are_named(small, run):
     assert set(rows.values()) == {("same", "same")}
 
 
+@pytest.mark.usefixtures("way")
 def test_a_tag_that_names_another_commit_is_looked_at_file_by_file(small, run):
     first = small.release()
     lock = small.lock.model.files
@@ -147,6 +150,7 @@ def test_what_was_never_published_cannot_be_verified(small, run):
 # rollback
 
 
+@pytest.mark.usefixtures("way")
 def test_a_rollback_is_shown_and_then_done(small, run):
     small.release("v1")
     small.release("v2", NEW_CARD, NEW)
@@ -177,6 +181,7 @@ def test_a_rollback_to_nowhere(small, run):
 # yank
 
 
+@pytest.mark.usefixtures("way")
 def test_a_withdrawn_release_warns_keeps_its_files_and_loses_its_tag(small, run):
     commit = small.release("v1")
     tree = small.tree()

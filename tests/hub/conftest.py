@@ -71,13 +71,6 @@ def scripted() -> Iterator[Scripted]:
         thread.join()
 
 
-@pytest.fixture(params=["xet", "lfs"])
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """How the client sends large files; it looks at this constant, which HF_HUB_DISABLE_XET sets, before each."""
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", request.param == "lfs")
-    return request.param
-
-
 @pytest.fixture
 def without_xet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)

@@ -42,6 +42,10 @@ _ROUTES += (
     "*/tag/*",
     "*/resolve/*",
     "*/validate-yaml",
+    "*/xet-write-token/*",
+    "*/chunks/*",
+    "*/xorbs/*",
+    "*/shards",
 )
 
 WRITING = {

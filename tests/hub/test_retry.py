@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 import pytest
+import sending
 
 from pipeline.errors import HubError, HubRefused, Interrupted, Overtaken
 from pipeline.hub.huggingface import HuggingFace
@@ -14,7 +16,7 @@ from pipeline.hub.protocol import Repository, Upload
 from pipeline.hub.retry import NO_WAITING, Patient
 from pipeline.manifest import describe
 
-pytestmark = pytest.mark.usefixtures("without_xet")
+pytestmark = pytest.mark.usefixtures("way")
 
 MODEL = Repository("demo/model")
 
@@ -38,10 +40,18 @@ def hub(server, told):
 
 
 @pytest.fixture
-def upload(tmp_path):
-    path = tmp_path / "model.safetensors"
-    path.write_bytes(b"weights" * 1000)
-    return Upload(path, describe(path, path.name))
+def write(tmp_path):
+    def write(content):
+        path = tmp_path / "model.safetensors"
+        path.write_bytes(content)
+        return Upload(path, describe(path, path.name))
+
+    return write
+
+
+@pytest.fixture
+def upload(write):
+    return write(b"weights" * 1000)
 
 
 def sent(server, part):
@@ -116,8 +126,10 @@ def test_a_hub_that_says_nothing_is_given_up_and_asked_again(server, told):
     assert "cannot ask whose token this is: there was no answer within 0 s" in told[0]
 
 
-def test_an_upload_that_has_begun_and_goes_silent_is_given_up_and_sent_again(server, told, upload):
-    server.faults.add(Fault("stall", "*/verify", seconds=3600, nth=(1,)))
+def test_an_upload_that_has_begun_and_goes_silent_is_given_up_and_sent_again(server, told, write, way):
+    """Its size alone would give it a minute, in which it would be answered."""
+    upload = write(os.urandom(3_000_000))
+    server.faults.add(Fault("stall", sending.LAST[way], seconds=10, nth=(1,)))
     counted = []
     Patient(HuggingFace(server.endpoint, "token"), call_seconds=1, told=told.append).preupload(
         MODEL, upload, counted.append
@@ -198,10 +210,13 @@ def test_a_repository_becomes_public_although_the_answer_is_lost(hub, server, wh
     assert not server.store.refs(MODEL).private
 
 
-def test_what_is_sent_a_second_time_is_no_progress(hub, server, upload):
+def test_what_is_sent_a_second_time_is_no_progress(hub, server, upload, way):
     counted = []
+    until_heard = tuple(range(1, sending.LIBRARYS_OWN + 1)) if way == "xet" else (1,)
     server.faults.add(
-        Fault("drop", "*/objects/*", "PUT", when="after", nth=(1,)), Fault("status", "*/verify", nth=(1,))
+        Fault("drop", sending.BYTES[way], sending.METHOD[way], when="middle", nth=until_heard),
+        Fault("status", sending.LAST[way], nth=until_heard),
     )
     hub.preupload(MODEL, upload, counted.append)
+    assert {fired.rule for fired in server.faults.fired} == {1, 2}
     assert sum(counted) == upload.file.size

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 
 import pytest
+import sending
 
 from pipeline.errors import HubRefused, Overtaken
 from pipeline.hub.huggingface import HuggingFace
+from pipeline.hub.local.attributes import GITATTRIBUTES
 from pipeline.hub.local.faults import Fault
 from pipeline.hub.local.server import LocalHub
 from pipeline.hub.protocol import Repository, Upload
@@ -16,6 +18,7 @@ from pipeline.hub.retry import Patient
 from pipeline.hub.rollback import plan_rollback, roll_back
 from pipeline.manifest import describe
 
+pytestmark = pytest.mark.usefixtures("way")
 MODEL = Repository("demo/model")
 SAME = os.urandom(60_000)
 OLD = {
@@ -86,12 +89,6 @@ def paths(files):
     return [file.path for file in files]
 
 
-def sent(server):
-    """Bytes of large files that went up, and all bytes that did."""
-    up = [request for request in server.requests if request.method in {"PUT", "POST"}]
-    return sum(each.received for each in up if each.method == "PUT"), sum(each.received for each in up)
-
-
 @pytest.mark.usefixtures("two_releases")
 def test_the_plan_says_what_would_happen_and_changes_nothing(hub, server):
     planned = plan_rollback(hub, MODEL, "v1")
@@ -108,10 +105,9 @@ def test_one_commit_makes_the_tree_of_the_tag_again_and_sends_no_weights(hub, se
     assert tree(server, "main") == tree(server, "v1") != tree(server, "v2")
     newest, before, *_ = hub.history(MODEL, "main")
     assert (newest.id, newest.title, before.id) == (commit, "Roll back to v1", head)
-    weights, all_bytes = sent(server)
-    assert weights == 0
-    assert not any("objects/batch" in request.path for request in server.requests)
-    assert all_bytes < 5_000
+    assert sending.sent(server.requests) == []
+    assert not any("/batch" in request.path or "/xet" in request.path for request in server.requests)
+    assert sum(request.received for request in server.requests) < 5_000
 
 
 @pytest.mark.usefixtures("two_releases")
@@ -119,6 +115,11 @@ def test_there_and_back_again(hub, server, back):
     back(plan_rollback(hub, MODEL, "v1"))
     back(plan_rollback(hub, MODEL, "v2"))
     assert tree(server, "main") == tree(server, "v2")
+    assert sending.sent(server.requests) == []
+    assert {path: sending.stored(server.store, entry.sha256) for path, entry in tree(server, "main").items()} == {
+        **NEW,
+        ".gitattributes": GITATTRIBUTES.encode(),
+    }
 
 
 @pytest.mark.usefixtures("two_releases")

@@ -11,6 +11,7 @@ import threading
 import time
 
 import pytest
+import sending
 
 from pipeline.errors import HubError, HubRefused, Interrupted
 from pipeline.hub import xet
@@ -134,14 +135,35 @@ def token_for(endpoint):
     return (200, {"Content-Type": "application/json"}, json.dumps(body).encode())
 
 
-@pytest.mark.parametrize(("status", "kind"), [(401, HubRefused), (403, HubRefused), (413, HubRefused), (400, HubError)])
+NOT_HELD = (200, {}, b'{"objects": []}')
+
+
+@pytest.mark.parametrize(("status", "kind"), [(401, HubError), (403, HubRefused), (413, HubRefused), (400, HubError)])
 def test_a_refusal_on_the_way_is_told_from_what_may_pass(scripted, tmp_path, status, kind):
-    not_held = (200, {}, b'{"objects": []}')
-    scripted.answers = [not_held, token_for(scripted.endpoint), (status, {}, b"{}")]
+    scripted.answers = [NOT_HELD, token_for(scripted.endpoint), (status, {}, b"{}")]
     with pytest.raises(HubError, match=r"cannot upload model.safetensors") as caught:
         HuggingFace(scripted.endpoint, "hf_secret").preupload(MODEL, shard(tmp_path), lambda _: None)
     assert type(caught.value) is kind
     assert "hf_secret" not in str(caught.value) + caught.value.hint
+
+
+@pytest.mark.parametrize(("status", "hint"), [(401, "Sign in"), (403, "may write"), (403, "storage")])
+def test_a_token_of_ours_that_gets_none_for_xet_is_refused(scripted, tmp_path, status, hint):
+    scripted.answers = [NOT_HELD, (status, {}, b"{}")]
+    with pytest.raises(HubRefused, match=f"cannot upload model.safetensors .* the Hub answered {status}") as caught:
+        HuggingFace(scripted.endpoint, "token").preupload(MODEL, shard(tmp_path), lambda _: None)
+    assert hint in caught.value.hint
+
+
+def test_a_token_for_xet_that_expires_on_the_way_is_asked_for_anew(hub, server, tmp_path):
+    server.faults.add(Fault("status", "*/xorbs/*", status=401, nth=(1,)))
+    heard = []
+    upload = shard(tmp_path)
+    Patient(hub, longest_wait=0, told=heard.append).preupload(MODEL, upload, lambda _: None)
+    assert len(heard) == 1
+    assert "the token for Xet has expired; asking again" in heard[0]
+    assert sum("/xet-write-token/" in path for path in paths(server)) == 2
+    assert server.store.large_size(upload.file.sha256) == upload.file.size
 
 
 def test_a_refusal_of_the_question_what_is_held_is_a_refusal(scripted, tmp_path):
@@ -165,6 +187,24 @@ def test_a_shard_that_fails_three_times_goes_another_way(hub, server, tmp_path, 
     assert server.store.blobs.size(upload.file.sha256) == upload.file.size
 
 
+def test_a_commit_gets_through_although_xet_is_out_of_order(hub, server, tmp_path):
+    """With small files among its large ones, that nobody sends ahead of it."""
+    server.faults.add(Fault("status", "*/xorbs/*"))
+    uploads = []
+    for name in ("assets/plot.png", "tiktoken.model", "config.json"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(os.urandom(10_000))
+        uploads.append(Upload(path, describe(path, name)))
+    heard = []
+    patient = Patient(hub, longest_wait=0, told=heard.append)
+    patient.commit(MODEL, uploads, [], parent=hub.head(MODEL), message="x")
+    assert len(heard) == 3
+    assert sending.sent(server.requests)[-2:] == [10_000, 10_000]
+    there = hub.manifest(MODEL, "main")
+    assert all(upload.file.same_content(there[upload.file.path]) for upload in uploads)
+
+
 def test_settings_are_ones_that_the_library_knows(tmp_path):
     """It ignores what it does not know, and names change between its versions."""
     program = "import hf_xet, json; print(json.dumps({k: str(v) for k, v in hf_xet.XetConfig().items()}))"
@@ -175,3 +215,43 @@ def test_settings_are_ones_that_the_library_knows(tmp_path):
     for name, value in xet.SETTINGS.items():
         group, _, key = name.removeprefix("HF_XET_").lower().partition("_")
         assert values[f"{group}.{key}"] == value
+
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from pipeline.hub.connect import connect
+from pipeline.hub.protocol import Repository, Upload
+from pipeline.manifest import describe
+
+shard = Path(sys.argv[2])
+with connect("local", Path(sys.argv[1]), writable=True) as hub:
+    hub.preupload(Repository("demo/model"), Upload(shard, describe(shard, shard.name)), lambda _: None)
+"""
+
+
+@pytest.mark.usefixtures("hub")
+def test_after_a_kill_in_the_middle_of_a_shard_only_xorbs_that_had_not_arrived_are_sent(server, tmp_path, monkeypatch):
+    noted = tmp_path / "xet"
+    monkeypatch.setenv("HF_XET_CACHE", str(noted))
+    upload = shard(tmp_path, 140_000_000)
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path / "hub"), str(upload.source)]
+    server.faults.add(Fault("slow", "*/xorbs/*", rate=1, nth=(2,)))  # never ends, for whoever kills it
+    with subprocess.Popen(command) as process:
+        ends = time.monotonic() + 60
+        # Every xorb that has arrived leaves a note.
+        while len(list(noted.rglob("*.mdb"))) < 2 and time.monotonic() < ends:
+            time.sleep(0.05)
+        process.kill()
+    assert len(list(noted.rglob("*.mdb"))) == 2
+    xorbs = [request for request in server.requests if "/v1/xorbs/" in request.path]
+    arrived = sum(xorb.received for xorb in xorbs if xorb.status == 200)
+    assert server.store.large_size(upload.file.sha256) is None
+
+    server.faults.clear()
+    server.requests.clear()
+    subprocess.run(command, check=True)
+    again = upload.file.size - arrived
+    assert 50_000_000 < again
+    assert again <= sum(sending.sent(server.requests)) <= again + 70_000, "and 8 bytes more for each of its chunks"
+    assert server.store.large_size(upload.file.sha256) == upload.file.size

@@ -9,66 +9,17 @@ import subprocess
 import sys
 import textwrap
 
+import kimi_release
 import pytest
+from kimi_release import TARGET
 
 from pipeline.hub.local.server import LocalHub
 from pipeline.hub.local.store import Store
-from pipeline.hub.protocol import Repository
-
-BASE = Repository("demo/tiny-kimi")
-TEXT = Repository("demo/tiny-text", "dataset")
-TARGET = Repository("demo/tiny-kimi-MLX")
-RECIPE = r"""
-version: 1
-summary: The 2.5-bit recipe of Kimi K2.5, for four narrow layers.
-rules:
-  - {match: 'lm_head$', bits: 8, why: as in the large recipe}
-  - {match: 'embed_tokens$', bits: 4, why: as in the large recipe}
-  - {match: 'self_attn\.', bits: 8, why: as in the large recipe}
-  - {match: 'shared_experts\.', bits: 8, why: as in the large recipe}
-  - {match: 'layers\.0\.mlp\.', bits: 8, why: as in the large recipe}
-  - {match: 'switch_mlp\.down_proj$', layers: '1,3', bits: 3, why: as in the large recipe}
-  - {match: 'switch_mlp\.', bits: 2, why: as in the large recipe}
-otherwise: error
-"""
-RELEASE = """
-title: Tiny Kimi
-summary: Random weights in the shape of Kimi K2.5.
-license: {{name: modified-mit}}
-hub: local
-base: {{repo: demo/tiny-kimi, revision: {revision}, trust_remote_code: {trust}}}
-recipe: tiny-kimi
-target: {{repo: demo/tiny-kimi-MLX, tag: v1, shard_size: 200 kB}}
-evaluate:
-  text:
-    repo: demo/tiny-text
-    revision: {text}
-    file: evaluation.txt
-    license: cc0-1.0
-    attribution: nobody
-  window: 32
-  windows: 2
-  prompts: [Hello]
-  max_tokens: 8
-thresholds: {{perplexity_increase: 100 %, generation: false, serving: false}}
-"""
 
 
 @pytest.fixture
-def kimi(repository, tiny_kimi_base, tmp_path):
-    text = tmp_path / "evaluation.txt"
-    text.write_text("The quick brown fox jumps over the lazy dog, again and again. " * 10)
-    base = {str(path.relative_to(tiny_kimi_base)): path for path in tiny_kimi_base.rglob("*") if path.is_file()}
-    store = Store(repository.hub)
-    commits = [
-        store.import_folder(source, files, "tiny", "2026-01-01T00:00:00Z")
-        for source, files in ((BASE, base), (TEXT, {text.name: text}))
-    ]
-    releases = repository.root / "releases"
-    (releases / "recipes/tiny-kimi.yaml").write_text(RECIPE)
-    (releases / "tiny-kimi").mkdir()
-    release = RELEASE.format(revision=commits[0], text=commits[1], trust="true")
-    (releases / "tiny-kimi/release.yaml").write_text(release)
+def kimi(repository, tiny_kimi_base):
+    kimi_release.add(repository.root, repository.hub, tiny_kimi_base)
     return repository
 
 

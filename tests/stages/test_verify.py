@@ -46,12 +46,14 @@ def fetched(server):
     return {request.path.rsplit("/", 1)[-1] for request in server.requests if "/resolve/" in request.path}
 
 
+@pytest.mark.usefixtures("way")
 def test_nothing_is_fetched_where_local_files_tell_every_digest(verified, server):
     assert verified().agrees
     assert {request.method for request in server.requests} == {"GET"}
     assert not fetched(server)
 
 
+@pytest.mark.usefixtures("way")
 def test_without_them_only_small_files_are(verified, server, small):
     shutil.rmtree(small.model)
     found = verified()

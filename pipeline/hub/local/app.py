@@ -124,6 +124,8 @@ class _RequestLog:
             nonlocal sent, status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                if (b"content-length", b"0") in message["headers"]:
+                    log()  # with these headers the client has all of it
             else:
                 sent += len(message.get("body", b""))
                 if not message.get("more_body", False):

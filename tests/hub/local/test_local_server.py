@@ -62,7 +62,7 @@ def wait_until(condition):
         time.sleep(0.01)
 
 
-@pytest.mark.usefixtures("without_xet")
+@pytest.mark.usefixtures("without_xet")  # through Xet nothing is kept before it is whole
 def test_a_server_killed_during_an_upload_leaves_a_whole_store(tmp_path, elsewhere):
     process, endpoint = elsewhere
     api = HfApi(endpoint=endpoint, token="x")
@@ -188,7 +188,7 @@ def test_it_stops_at_once_and_silently_with_connections_open(tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.usefixtures("without_xet")
+@pytest.mark.usefixtures("without_xet")  # which packs, and would not fetch it in one piece
 def test_requests_are_counted(hub, api, repo, content):
     api.upload_file(path_or_fileobj=content, path_in_repo="a.safetensors", repo_id=repo)
     assert sum(line.received for line in hub.requests if line.method == "PUT") == len(content)

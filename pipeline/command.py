@@ -19,7 +19,7 @@ from pipeline.release.compare import compare
 from pipeline.release.find import check_release, find_root, release_file
 from pipeline.release.load import load_release
 from pipeline.release.written import parse_size, parse_tokens
-from pipeline.stages import commit, measuring, quantize, render, text, upload, validate
+from pipeline.stages import commit, measuring, quantize, render, sign, text, upload, validate
 from pipeline.stages.fit import check_fit
 from pipeline.stages.front_matter import check_front_matter
 from pipeline.stages.happened import check_against, side
@@ -72,6 +72,7 @@ def release(
         planned = plan(stages.tasks(job, until), job.workspace)
         console.show_plan(planned, every=every, dry_run=False)
         publishing.check_planned(job, planned)
+        sign.check_planned(job, planned)
         check_room(planned, job.workspace, window=window, rehearsal=job.release.hub == "local")
         measuring.import_ahead(planned)
         try:

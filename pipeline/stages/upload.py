@@ -10,7 +10,7 @@ from pipeline.hub.doubt import difference
 from pipeline.hub.protocol import Repository, Upload
 from pipeline.hub.publish import publish
 from pipeline.manifest import File, Manifest, describe, write_atomically
-from pipeline.stages import contents, quantize, render, seed, sign, validate
+from pipeline.stages import contents, quantize, render, seed, sign, storage, validate
 from pipeline.stages.preflight import check_rights, check_tag
 from pipeline.stages.signature import FILE as SIGNATURE
 from pipeline.weights.side_files import side_files
@@ -33,6 +33,7 @@ SUMS = "SHA256SUMS"
 
 def tasks(job: Job) -> list[Task]:
     _check_names(job)
+    storage.check_files(job)
     shards = [_shard(job, shard.name, shard.size) for shard in job.layout.shards]
     signing = sign.tasks(job, LANE)
     return [_repository(job), _head(job), *shards, *signing, _commit(job, tuple(t.name for t in (*shards, *signing)))]
@@ -76,8 +77,10 @@ def _head(job: Job) -> Task:
     """What the commit is made on: everything that comes after it in the meantime is somebody else's."""
     target = _target(job)
 
-    def run(_: Step) -> Mapping[str, Json]:
+    def run(step: Step) -> Mapping[str, Json]:
         check_tag(job)
+        for remark in storage.remarks(job):
+            step.note(remark)
         return {"head": job.hub.head(target)}
 
     def check(record: Record) -> str | None:

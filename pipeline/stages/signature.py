@@ -74,19 +74,11 @@ class Signer:
                 raise UsageError(f"{name}, by which `signing` knows the signer, is not there")
         if self.signing.identity:
             _check_identity()
-            return
-        trial = Manifest((File("trial", 0, "0" * 64),))
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / FILE
-            path.write_bytes(self.sign("trial", trial))
-            if why := self.wrong(trial, path):
-                raise PipelineError(
-                    f"what the private key signs is not by {self.by}: {why}",
-                    hint=f"Let {KEY} name the other half of that key, or correct `signing` in release.yaml.",
-                )
+        else:
+            self.sign("trial", Manifest((File("trial", 0, "0" * 64),)))
 
     def sign(self, name: str, files: Manifest) -> bytes:
-        """The signature file; no file is read for it. Raises: PipelineError."""
+        """The signature file, made without reading a file; `PipelineError` when it is not by whom it should be."""
         _check_installed()
         from model_signing import signing as making
 
@@ -103,6 +95,11 @@ class Signer:
                     f"the release could not be signed: {one_line(error)}",
                     hint="Nothing was published. The same command goes on here.",
                 ) from error
+            if why := self.wrong(files, target):
+                raise PipelineError(
+                    f"what was signed here is not by {self.by}: {why}",
+                    hint=f"Let {KEY} name the other half of that key, or correct `signing` in release.yaml.",
+                )
             return target.read_bytes()
 
     def wrong(self, files: Manifest, signature: Path) -> str | None:
@@ -114,6 +111,8 @@ class Signer:
         try:
             self._use_verifier(config, signature)
             config.verify("model", signature)
+        except PipelineError:
+            raise
         except Exception as error:  # noqa: BLE001 - a file of others, which may be anything
             return _other_files(files, signature) if "Signature mismatch" in str(error) else one_line(error)
         return None
@@ -158,7 +157,13 @@ class Signer:
     def _use_verifier(self, config: verifying.Config, signature: Path) -> None:
         asked = self.signing
         if asked.identity:
-            config.use_sigstore_verifier(identity=asked.identity, oidc_issuer=str(asked.issuer))
+            try:
+                config.use_sigstore_verifier(identity=asked.identity, oidc_issuer=str(asked.issuer))
+            except Exception as error:
+                raise PipelineError(
+                    f"Sigstore did not tell by what signatures are checked: {one_line(error)}",
+                    hint="Run the same command again, where the network reaches Sigstore.",
+                ) from error
         elif asked.public_key:
             config.use_elliptic_key_verifier(public_key=self.root / asked.public_key)
         else:

@@ -180,6 +180,36 @@ def test_without_an_identity_nothing_is_signed_through_sigstore(tmp_path, monkey
         assert "id-token: write" in caught.value.hint
 
 
+def test_sigstore_is_given_the_ambient_identity_and_has_to_show_the_one_that_is_asked_for(
+    tmp_path, files, monkeypatch, model
+):
+    """Sigstore itself cannot be reached: a key of ours stands for it."""
+    key_pair(tmp_path)
+    asked = []
+
+    def sign(config, **how):
+        asked.append(how)
+        return config.use_elliptic_key_signer(private_key=tmp_path / "release.key")
+
+    def check(config, **how):
+        asked.append(how)
+        return config.use_elliptic_key_verifier(public_key=tmp_path / "release.pub")
+
+    monkeypatch.setattr("sigstore.oidc.detect_credential", lambda _: "a token")
+    monkeypatch.setattr("model_signing.signing.Config.use_sigstore_signer", sign)
+    monkeypatch.setattr("model_signing.verifying.Config.use_sigstore_verifier", check)
+    signer = Signer(Signing(identity="me@example.org", issuer="https://example.org"), tmp_path)
+    signer.check()
+    assert asked == [], "whatever Sigstore signs is public for ever"
+    (model / "model.sig").write_bytes(signer.sign("demo/model", files))
+    shown = {"identity": "me@example.org", "oidc_issuer": "https://example.org"}
+    assert asked == [{"use_ambient_credentials": True}, shown]
+    assert signer.wrong(files, model / "model.sig") is None
+    monkeypatch.setattr("model_signing.verifying.Config.use_sigstore_verifier", lambda *_, **__: 1 / 0)
+    with pytest.raises(PipelineError, match="Sigstore did not tell by what signatures are checked"):
+        signer.wrong(files, model / "model.sig")
+
+
 def test_a_missing_package_is_named_with_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "model_signing", None)
     key_pair(tmp_path)

@@ -23,10 +23,10 @@ from huggingface_hub.utils import build_hf_headers, get_session, get_token, hf_r
 
 from pipeline.errors import HubError, HubRefused
 from pipeline.hub import client, lfs_process, xet
-from pipeline.hub.account import check_may_create
+from pipeline.hub.account import check_may_create, is_free
 from pipeline.hub.download import download
 from pipeline.hub.failures import translated
-from pipeline.hub.protocol import Commit, Upload, untold
+from pipeline.hub.protocol import Commit, Storage, Upload, untold
 from pipeline.hub.remote import RangesIgnored, RemoteFile
 from pipeline.manifest import File, Manifest
 
@@ -103,6 +103,14 @@ class HuggingFace:
         with translated(f"list the tags of {repository}"):
             refs = self._api.list_repo_refs(repository.id, repo_type=repository.kind)
             return {tag.name: tag.target_commit for tag in refs.tags}
+
+    def storage(self, repository: Repository) -> Storage:
+        with translated(f"look how much {repository} holds"):
+            ask = self._api.model_info if repository.kind == "model" else self._api.dataset_info
+            info = ask(repository.id, expand=["usedStorage", "private"])
+            trusted = os.environ.get("HF_OIDC_RESOURCE") and self._token is None
+            account = {} if trusted else self._api.whoami()  # the token of a Trusted Publisher belongs to no account
+        return Storage(info.used_storage, bool(info.private), is_free(repository, account))
 
     def read(self, repository: Repository, revision: str, path: str, start: int, length: int) -> bytes:
         content = b""

@@ -45,6 +45,7 @@ class Patient:
     longest_wait: seconds between two attempts at most, unless the Hub asks for more.
     call_seconds: how long one attempt may last, and how long a transfer that has told of its progress may be silent.
     told: hears of every failure that is asked again, and how long it waits.
+    hint: what to do when patience ends, where there is nothing that the same command would go on with.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Patient:
         longest_wait: float = 60,
         call_seconds: float = SILENCE,
         told: Callable[[str], None] = lambda _: None,
+        hint: str = "",
     ) -> None:
         self._hub = hub
         self._attempts = attempts
@@ -63,6 +65,7 @@ class Patient:
         self._longest_wait = longest_wait
         self._call_seconds = call_seconds
         self._told = told
+        self._hint = hint
 
     @property
     def endpoint(self) -> str:
@@ -199,14 +202,21 @@ class Patient:
     def _again(
         self, attempt: Callable[[], T], more_seconds: float = 0, sleep: Callable[[float], None] | None = None
     ) -> T:
-        return Retrying(
+        retrying = Retrying(
             retry=retry_if_exception(_passes),
             stop=stop_after_attempt(self._attempts) | stop_before_delay(self._seconds + more_seconds),
             wait=_Wait(self._longest_wait),
             sleep=_no_sleep if NO_WAITING in os.environ else sleep or time.sleep,
             before_sleep=self._tell,
             reraise=True,
-        )(attempt)
+        )
+        try:
+            return retrying(attempt)
+        except HubError as failure:
+            if self._hint and _passes(failure):
+                wait = f"The Hub asks to wait {failure.retry_after:.0f} s. " if failure.retry_after else ""
+                failure.hint = f"{wait}{self._hint}"
+            raise
 
     def _tell(self, state: RetryCallState) -> None:
         failure = state.outcome.exception() if state.outcome else None

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 INTENTION = "upload/intention"
 REPOSITORY = "upload/repository"
+COMMIT = "upload/commit"
+"""Its record says that all was done; the lock names the commit a little before that."""
 _SOON = timedelta(hours=1)
 """Longer than patience with one call lasts, and than clocks differ."""
 
@@ -32,10 +34,11 @@ def tasks(job: Job, lane: Lane) -> list[Task]:
 def show(job: Job, commit: str, step: Step) -> None:
     """Make public what this release created and has not shown before; say so where it stays private.
 
-    The lock names the commit as soon as everything is done. Whoever makes the repository private after that meant it.
+    Whoever makes the repository private after all was done meant it.
     """
     target, found = Repository(job.release.target.repo), step.record(REPOSITORY).values
-    if found["created"] and found["first"] == _first(job) and job.published_commit != commit:
+    done = job.workspace.record(COMMIT)
+    if found["created"] and found["first"] == _first(job) and not (done and done.values["commit"] == commit):
         job.hub.make_public(target)
     else:
         step.note(f"{target} stays private, which may be meant: its settings on the Hub make it public")
@@ -97,7 +100,7 @@ def _is_ours(job: Job, intention: Record) -> bool:
     history = job.hub.history(target, "main")
     if before and before.inputs.get(INTENTION) == intention.digest:
         is_the_same = before.values["first"] == history[-1].id
-        return bool(before.values["created"]) and is_the_same and job.published_commit is None
+        return bool(before.values["created"]) and is_the_same and job.workspace.record(COMMIT) is None
     absent = intention.values["absent"]
     if absent is None or len(history) != 1:
         return False

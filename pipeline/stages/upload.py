@@ -11,7 +11,7 @@ from pipeline.hub.protocol import Repository, Upload
 from pipeline.hub.publish import publish
 from pipeline.manifest import File, Manifest, describe, write_atomically
 from pipeline.stages import creating, quantize, render, validate
-from pipeline.stages.creating import REPOSITORY
+from pipeline.stages.creating import COMMIT, REPOSITORY
 from pipeline.stages.preflight import check_tag
 from pipeline.weights.side_files import side_files
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 LANE = Lane("upload", "sends every shard when it is written, and shows all of them by one commit at the end", width=2)
 HEAD = "upload/head"
-COMMIT = "upload/commit"
 SUMS = "SHA256SUMS"
 """The digest of every other published file, for whoever has neither this program nor the Hub's client."""
 
@@ -58,9 +57,12 @@ def _head(job: Job) -> Task:
         return {"head": job.hub.head(target)}
 
     def check(record: Record) -> str | None:
-        head = job.hub.head(target)
-        known = head in {record.values["head"], job.published_commit}
-        return None if known else f"main of {target} is another commit, {str(head)[:12]}"
+        head, published = job.hub.head(target), job.published_commit
+        if head in {record.values["head"], published}:
+            return None
+        if head and published and job.hub.tags(target).get(job.release.target.tag) == published:
+            return None  # whatever came after it
+        return f"main of {target} is another commit, {str(head)[:12]}"
 
     return Task(HEAD, LANE, run, (REPOSITORY,), {"repository": target.id, "tag": job.release.target.tag}, check=check)
 
@@ -93,11 +95,12 @@ def _commit(job: Job, blobs: tuple[str, ...]) -> Task:
         job.hub.validate_card(card)
         _send_missing(job, uploads, step)
         commit = _publish(job, uploads, wanted, step)
+        # Before the tag: whoever is stopped between the two has to know the next time that the tag is ours.
+        render.write_commit(job, commit)
         if job.hub.tags(target).get(tag) != commit:
             job.hub.tag(target, tag, commit)
         if not job.release.target.private and job.hub.is_private(target):
             creating.show(job, commit, step)
-        render.write_commit(job, commit)
         return {"commit": commit, "files": len(wanted), "bytes": wanted.size}
 
     def check(record: Record) -> str | None:

@@ -58,11 +58,11 @@ def release(small, server):
         job = replace(job, asked=replace(job.asked, release=job.release.model_copy(update={"target": target})))
 
         def end(step):
-            until(job, COMMITS[tag], step)
             small.write_lock((), tag, COMMITS[tag])
-            return {}
+            until(job, COMMITS[tag], step)
+            return {"commit": COMMITS[tag]}
 
-        ending = Task("upload/commit", upload.LANE, end, (creating.REPOSITORY,), {"tag": tag})
+        ending = Task(creating.COMMIT, upload.LANE, end, (creating.REPOSITORY,), {"tag": tag})
         heard = Heard()
         run(plan([*creating.tasks(job, upload.LANE), ending], job.workspace), job.workspace, heard)
         return "\n".join(heard.lines)

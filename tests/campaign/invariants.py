@@ -20,7 +20,7 @@ _MADE_AGAIN = {"README.md", "SHA256SUMS", "evidence.json", "release.lock.json"}
 
 _TRANSFERS = ("/signed/", "/xet/")
 """What Xet could not register is sent again, though it had arrived."""
-_LOOKS = {"upload/repository", "upload/head"}
+_LOOKS = {"upload/intention", "upload/repository", "upload/head"}
 
 
 def violations(happened: Happened, reference: Reference) -> list[str]:

@@ -15,6 +15,7 @@ from huggingface_hub import (
     CommitOperationDelete,
     HfApi,
 )
+from huggingface_hub._commit_api import _fetch_upload_modes
 from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.lfs import post_lfs_batch_info
@@ -129,6 +130,10 @@ class HuggingFace:
         with translated(f"create {repository}"):
             self._api.create_repo(repository.id, repo_type=repository.kind, private=True, exist_ok=True)
 
+    def is_private(self, repository: Repository) -> bool:
+        with translated(f"look at {repository}"):
+            return bool(self._api.repo_info(repository.id, repo_type=repository.kind).private)
+
     def make_public(self, repository: Repository) -> None:
         with translated(f"make {repository} public"):
             self._api.update_repo_settings(repository.id, repo_type=repository.kind, private=False)
@@ -148,6 +153,22 @@ class HuggingFace:
                 "the Hub does not accept the card's front matter: " + "; ".join(errors),
                 hint="Correct what the card is made from: release.yaml, or the base model's own card.",
             )
+
+    def missing(self, repository: Repository, uploads: Sequence[Upload]) -> Sequence[Upload]:
+        additions = [_addition(upload) for upload in uploads]
+        with translated(f"ask what {repository} has to be sent"):
+            _fetch_upload_modes(
+                additions,
+                repo_type=repository.kind,
+                repo_id=repository.id,
+                headers=build_hf_headers(token=self._token),
+                revision="main",
+                endpoint=self.endpoint,
+            )
+            modes = zip(uploads, additions, strict=True)
+            large = [upload for upload, addition in modes if addition._upload_mode == "lfs"]  # noqa: SLF001
+            held = self._held(repository, large)
+        return [upload for upload in large if upload.file.path not in held]
 
     def preupload(self, repository: Repository, upload: Upload, advance: Callable[[int], None]) -> None:
         with translated(f"upload {upload.file.path} to {repository}"):
@@ -205,9 +226,8 @@ class HuggingFace:
 
     def _held(self, repository: Repository, uploads: Sequence[Upload]) -> set[str]:
         """Paths of the large files whose bytes the Hub says that it holds already."""
-        paths = {upload.file.sha256: upload.file.path for upload in uploads}
         wanted = [_addition(upload).upload_info for upload in uploads]
-        held = set()
+        held: set[str] = set()
         for start in range(0, len(wanted), _BATCH):
             objects, _, _ = post_lfs_batch_info(
                 wanted[start : start + _BATCH],
@@ -216,8 +236,8 @@ class HuggingFace:
                 repo_id=repository.id,
                 endpoint=self.endpoint,
             )
-            held |= {paths[found["oid"]] for found in objects if "actions" not in found}
-        return held
+            held |= {found["oid"] for found in objects if "actions" not in found}
+        return {upload.file.path for upload in uploads if upload.file.sha256 in held}
 
     def _remote(self, repository: Repository, revision: str, path: str) -> RemoteFile:
         return RemoteFile(self.endpoint, self._token, repository, revision, path)

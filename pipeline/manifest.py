@@ -40,6 +40,12 @@ class File:
             return self.sha256 == other.sha256
         return bool(self.git_sha1) and self.git_sha1 == other.git_sha1
 
+    def can_be(self, content: bytes) -> bool:
+        """Whether nothing that is known of the file speaks against these bytes."""
+        if self.sha256:
+            return hashlib.sha256(content).hexdigest() == self.sha256
+        return len(content) == self.size and self.git_sha1 in {"", _blob_id(len(content), [content])}
+
 
 @dataclass(frozen=True)
 class Manifest:
@@ -123,10 +129,14 @@ def sha256(path: Path, advance: Callable[[int], None] | None = None) -> str:
 
 def git_sha1(path: Path) -> str:
     """The git blob id of a file, which is how the Hub names files outside large-file storage."""
-    digest = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
     with path.open("rb") as handle:
-        while block := handle.read(_BLOCK):
-            digest.update(block)
+        return _blob_id(path.stat().st_size, iter(lambda: handle.read(_BLOCK), b""))
+
+
+def _blob_id(size: int, blocks: Iterable[bytes]) -> str:
+    digest = hashlib.sha1(f"blob {size}\0".encode(), usedforsecurity=False)
+    for block in blocks:
+        digest.update(block)
     return digest.hexdigest()
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -27,6 +28,16 @@ def test_a_small_file_is_compared_by_its_git_id():
 
 def test_an_unknown_digest_is_no_match():
     assert not File("a", 1).same_content(File("a", 1))
+
+
+def test_bytes_are_a_files_unless_something_known_speaks_against_it(tmp_path):
+    (tmp_path / "x").write_bytes(b"hello")
+    whole = describe(tmp_path / "x", "x")
+    for known in (whole, replace(whole, sha256=""), replace(whole, git_sha1="")):
+        assert known.can_be(b"hello")
+        assert not known.can_be(b"hellO")
+    assert File("x", 5).can_be(b"hellO")
+    assert not File("x", 5).can_be(b"hell")
 
 
 def test_the_digest_depends_on_paths_sizes_and_content_only_and_not_on_order():

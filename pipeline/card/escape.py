@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import shlex
 import unicodedata
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 from urllib.parse import quote as percent_quote
 
@@ -83,7 +84,7 @@ def quote(text: str, limit: int = LONGEST, *, code_spans: bool = False) -> Markd
         short = short[:limit].rsplit(maxsplit=1)[0].rstrip() + " " + ELLIPSIS
     lines = [_quoted_line(line, _with_code if code_spans else _escaped) for line in short.splitlines()]
     quoted = []
-    for line, following in zip(lines, [*lines[1:], ""], strict=True):
+    for line, following in zip_longest(lines, lines[1:], fillvalue=""):
         # A backslash at the end keeps the break between two lines of one paragraph.
         quoted.append(f"> {line}\\" if line and following else f"> {line}".rstrip())
     return Markdown("\n".join(quoted))

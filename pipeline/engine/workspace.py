@@ -66,6 +66,14 @@ class Workspace:
         except (FileNotFoundError, ValueError, TypeError, KeyError):
             return None
 
+    def recorded(self, group: str) -> list[str]:
+        """The names of all tasks with a record whose name begins with `group` and a slash, planned or not."""
+        folder = self.root / "records"
+        return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in (folder / group).rglob("*.json"))
+
+    def forget(self, task: str) -> None:
+        self._record_path(task).unlink(missing_ok=True)
+
     def keep(self, record: Record) -> None:
         """Make `record` the task's record, by one rename."""
         write_atomically(self._record_path(record.task), json.dumps(asdict(record), indent=1) + "\n")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 from typing import TYPE_CHECKING
 
 from pipeline.hub import LOCAL_PORT
@@ -20,6 +19,7 @@ HUGGINGFACE = "https://huggingface.co"
 LOCAL_TOKEN = "local-rehearsal"  # noqa: S105
 
 _MEMORY = "client"
+_LOOKED = "Nothing was changed. Run the same command again when the Hub can be reached."
 
 
 @contextlib.contextmanager
@@ -27,6 +27,8 @@ def connect(
     place: str, local_folder: Path, *, writable: bool, told: Callable[[str], None] = lambda _: None
 ) -> Iterator[Hub]:
     """The Hub at `place` ("huggingface" or "local"), retried and, unless `writable`, read-only.
+
+    Before a command that only looks somebody sits and waits, so its patience is of seconds.
 
     local_folder: where the embedded Hub keeps its repositories. A `pipeline hub` that serves it already is used;
     otherwise one is started for as long as the block lasts.
@@ -49,8 +51,13 @@ def connect(
 
         for name, value in xet.SETTINGS.items():
             os.environ.setdefault(name, value)
-        hub: Hub = Patient(HuggingFace(endpoint, token, shown=shown), told=told)
-        yield hub if writable else ReadOnly(hub)
+        real = HuggingFace(endpoint, token, shown=shown)
+        if writable:
+            yield Patient(real, told=told)
+        else:
+            yield ReadOnly(
+                Patient(real, attempts=4, seconds=20, longest_wait=4, call_seconds=120, told=told, hint=_LOOKED)
+            )
 
 
 @contextlib.contextmanager
@@ -61,8 +68,5 @@ def _local(folder: Path, *, writable: bool) -> Iterator[tuple[str, str]]:
     if running := find_running(folder):
         yield running, running
         return
-    if writable:
-        # All of it is about addresses of an earlier server.
-        shutil.rmtree(folder / _MEMORY, ignore_errors=True)
     with LocalHub(folder, readonly=not writable) as server:
         yield server.endpoint, f"http://127.0.0.1:{LOCAL_PORT}"

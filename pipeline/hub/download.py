@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from pipeline.errors import HubError, HubRefused
+from pipeline.hub.deadline import Limit
 from pipeline.hub.partial import PIECE, Partial, has_digest
 from pipeline.hub.remote import RangesIgnored
 
@@ -58,9 +59,14 @@ def download(remote: RemoteFile, file: File, target: Path, advance: Advance) -> 
 
 
 def _fetch(remote: RemoteFile, partial: Partial, runs: Sequence[range], advance: Advance) -> None:
-    """Ask for every run of pieces, several at a time; where one fails the others stop after the piece they are at."""
+    """Ask for every run of pieces, several at a time; where one fails the others stop after the piece they are at.
+
+    All of them end when no piece comes for too long, or when they take longer together than their bytes may: a server
+    that sends a byte a minute is never silent, and would hold them for ever.
+    """
     arrived: queue.SimpleQueue[int | None] = queue.SimpleQueue()
     stop = threading.Event()
+    limit = Limit(f"read {remote.name}", partial.size)
 
     def receive(run: range) -> None:
         try:
@@ -81,6 +87,8 @@ def _fetch(remote: RemoteFile, partial: Partial, runs: Sequence[range], advance:
                 amount = _next(arrived)
                 pending -= amount is None
                 advance(amount or 0)
+                if pending:
+                    limit.check(amount or 0)
         except BaseException:
             stop.set()
             remote.hang_up()

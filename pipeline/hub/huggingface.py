@@ -122,6 +122,10 @@ class HuggingFace:
         with translated(f"create {repository}"):
             self._api.create_repo(repository.id, repo_type=repository.kind, private=True, exist_ok=True)
 
+    def is_private(self, repository: Repository) -> bool:
+        with translated(f"look at {repository}"):
+            return bool(self._api.repo_info(repository.id, repo_type=repository.kind).private)
+
     def make_public(self, repository: Repository) -> None:
         with translated(f"make {repository} public"):
             self._api.update_repo_settings(repository.id, repo_type=repository.kind, private=False)
@@ -141,6 +145,14 @@ class HuggingFace:
                 "the Hub does not accept the card's front matter: " + "; ".join(errors),
                 hint="Correct what the card is made from: release.yaml, or the base model's own card.",
             )
+
+    def missing(self, repository: Repository, uploads: Sequence[Upload]) -> Sequence[Upload]:
+        additions = [_addition(upload) for upload in uploads]
+        with translated(f"ask what {repository} has to be sent"):
+            self._ask_modes(repository, additions)
+            large = [addition.upload for addition in additions if addition.is_large]
+            held = self._held(repository, large)
+        return [upload for upload in large if upload.file.sha256 not in held]
 
     def preupload(self, repository: Repository, upload: Upload, advance: Callable[[int], None]) -> None:
         with translated(f"upload {upload.file.path} to {repository}"):
@@ -187,12 +199,21 @@ class HuggingFace:
     def address(self, repository: Repository, revision: str | None = None) -> str:
         return f"{self._shown}/{repository}" + (f"/tree/{revision}" if revision else "")
 
+    def _ask_modes(self, repository: Repository, additions: Sequence[_Counted]) -> None:
+        """Let the Hub say of each whether it goes to large-file storage."""
+        _fetch_upload_modes(
+            additions,
+            repo_type=repository.kind,
+            repo_id=repository.id,
+            headers=build_hf_headers(token=self._token),
+            revision="main",
+            endpoint=self.endpoint,
+        )
+
     def _send_large(self, repository: Repository, additions: Sequence[_Counted]) -> None:
         """Leave the client nothing to send but the commit: it knows one way, and would divide again what is there."""
         unclear = [addition for addition in additions if addition.upload.file.size <= _SURELY_LARGE]
-        _fetch_upload_modes(
-            unclear, repository.kind, repository.id, build_hf_headers(token=self._token), "main", self.endpoint
-        )
+        self._ask_modes(repository, unclear)
         large = [each for each in additions if each.upload.file.size > _SURELY_LARGE or each.is_large]
         held = self._held(repository, [addition.upload for addition in large])
         for addition in large:
@@ -213,7 +234,7 @@ class HuggingFace:
     def _held(self, repository: Repository, uploads: Sequence[Upload]) -> set[str]:
         """The SHA-256 of those of the large files whose bytes the Hub says that it holds already."""
         wanted = [_addition(upload).upload_info for upload in uploads]
-        held = set()
+        held: set[str] = set()
         for start in range(0, len(wanted), _BATCH):
             objects, _, _ = post_lfs_batch_info(
                 wanted[start : start + _BATCH],

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -19,7 +20,9 @@ from pipeline.hub.protocol import Repository, Upload
 from pipeline.manifest import File
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+_LOOK_AGAIN = 0.2  # seconds
 
 
 def upload(
@@ -37,9 +40,9 @@ def upload(
     }
     failure: HubError | None = None
     command = [sys.executable, "-m", "pipeline.hub.lfs_process", json.dumps(asked)]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as process:
         try:
-            for line in process.stdout or ():
+            for line in _lines(process, advance):
                 said = json.loads(line)
                 if "sent" in said:
                     advance(said["sent"])
@@ -67,6 +70,20 @@ def main(asked: dict[str, Any]) -> None:
     except HubError as error:
         refused = isinstance(error, HubRefused)
         _say({"message": str(error), "hint": error.hint, "refused": refused, "retry_after": error.retry_after})
+
+
+def _lines(process: subprocess.Popen[bytes], advance: Callable[[int], None]) -> Iterator[bytes]:
+    """What the process says, line by line; `advance` is told of nothing all the while, so that it can end this."""
+    said = b""
+    handle = process.stdout.fileno() if process.stdout else -1
+    while True:
+        if not select.select([handle], [], [], _LOOK_AGAIN)[0]:
+            advance(0)
+        elif block := os.read(handle, 1 << 16):
+            *lines, said = (said + block).split(b"\n")
+            yield from lines
+        else:
+            return
 
 
 def _failure(said: dict[str, Any]) -> HubError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import zlib
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Self
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 from pipeline.manifest import git_sha1, sha256, sync_folder, write_atomically
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container
     from pathlib import Path
 
     from pipeline.hub.protocol import Advance
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 PIECE = 1 << 20
 """Bytes that are noted at once: a kill costs less than one piece a connection."""
 _WRONG = "arrived wrong"
+_IDENTITY = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})? \d+ \d+")
 
 
 class Partial:
@@ -131,6 +133,25 @@ class Partial:
         handle = os.open(path, flags | os.O_CLOEXEC, 0o644)
         self._open.callback(os.close, handle)
         return handle
+
+
+def sweep(folder: Path, targets: Container[Path]) -> list[Path]:
+    """Remove what is left below `folder` of files that are none of `targets`, which it answers.
+
+    Only where both names and the first line are such as `Partial` gives: whatever else lies there is somebody's.
+    """
+    swept = []
+    for pieces in sorted(folder.rglob(".*.part.pieces")):
+        data = pieces.with_suffix("")
+        target = pieces.with_name(data.name[1:].removesuffix(".part"))
+        is_ours = _IDENTITY.fullmatch(_text(pieces).partition("\n")[0]) and not (
+            pieces.is_symlink() or data.is_symlink()
+        )
+        if is_ours and target not in targets:
+            data.unlink(missing_ok=True)
+            pieces.unlink()
+            swept.append(target)
+    return swept
 
 
 def has_digest(path: Path, digest: str, advance: Callable[[int], None]) -> bool:

@@ -92,8 +92,14 @@ class Hub(Protocol):
     def validate_card(self, card: str) -> None:
         """Ask the Hub whether it accepts this card's front matter; `HubRefused` says what is wrong with it."""
 
+    def is_private(self, repository: Repository) -> bool:
+        """Whether only its owners see the repository."""
+
     def make_public(self, repository: Repository) -> None:
         """Let everybody see the repository."""
+
+    def missing(self, repository: Repository, uploads: Sequence[Upload]) -> Sequence[Upload]:
+        """Those of `uploads` that go up ahead of a commit and whose bytes the Hub does not hold."""
 
     def preupload(self, repository: Repository, upload: Upload, advance: Callable[[int], None]) -> None:
         """Send one file's bytes ahead of the commit; does nothing for bytes the Hub holds already."""

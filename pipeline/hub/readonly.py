@@ -49,11 +49,17 @@ class ReadOnly:
     def create(self, repository: Repository) -> None:
         _refuse(f"create {repository}")
 
+    def is_private(self, repository: Repository) -> bool:
+        return self._hub.is_private(repository)
+
     def make_public(self, repository: Repository) -> None:
         _refuse(f"make {repository} public")
 
     def validate_card(self, card: str) -> None:
         self._hub.validate_card(card)
+
+    def missing(self, repository: Repository, uploads: Sequence[Upload]) -> Sequence[Upload]:
+        _refuse(f"ask what {repository} has to be sent")
 
     def preupload(self, repository: Repository, upload: Upload, advance: Callable[[int], None]) -> None:
         _refuse(f"upload {upload.file.path} to {repository}")

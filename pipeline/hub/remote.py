@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
+from functools import partial
 from typing import TYPE_CHECKING
 
 import httpx2
@@ -12,6 +13,7 @@ from huggingface_hub import hf_hub_url
 from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
 from pipeline.errors import HubError, HubRefused
+from pipeline.hub.deadline import within
 from pipeline.hub.failures import translated
 from pipeline.manifest import check_relative
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 # A connection on which nothing comes for this long is given up; what it brought is kept.
 _TIMEOUT = httpx2.Timeout(connect=20, read=60, write=20, pool=None)
+_ANSWER = 120.0  # seconds until the head of an answer is there, however steadily its bytes come
 _MOST_REDIRECTS = 5
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 # Of what a signed address is answered with, these say nothing against the address.
@@ -113,7 +116,9 @@ class RemoteFile:
             headers = {**self._headers(url), "Accept-Encoding": "identity", **byte_range}
             session = get_session()
             request = session.build_request("GET", url, headers=headers, timeout=_TIMEOUT)
-            response = session.send(request, stream=True, follow_redirects=False)
+            response = within(
+                _ANSWER, f"read {self.name}", partial(session.send, request, stream=True, follow_redirects=False)
+            )
             if not response.has_redirect_location:
                 if response.is_success and not self._is_hub(url):
                     self._signed = url

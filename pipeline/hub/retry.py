@@ -11,7 +11,7 @@ from tenacity.wait import wait_base, wait_random_exponential
 
 from pipeline.errors import BlobsGone, HubError, HubRefused, Overtaken
 from pipeline.hub import doubt
-from pipeline.hub.deadline import within
+from pipeline.hub.deadline import SILENCE, SLOWEST, within
 from pipeline.hub.protocol import Upload
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ T = TypeVar("T")
 
 NO_WAITING = "PIPELINE_NO_WAITING"
 """Set in the environment, nobody sleeps between two attempts; for tests."""
-_SLOWEST = 50_000  # bytes a second; a transfer may take as long as its bytes need at this rate, and a call's time
 
 
 class _Wait(wait_base):
@@ -46,6 +45,7 @@ class Patient:
     longest_wait: seconds between two attempts at most, unless the Hub asks for more.
     call_seconds: how long one attempt may last, and how long a transfer that has told of its progress may be silent.
     told: hears of every failure that is asked again, and how long it waits.
+    hint: what to do when patience ends, where there is nothing that the same command would go on with.
     """
 
     def __init__(
@@ -55,8 +55,9 @@ class Patient:
         attempts: int = 8,
         seconds: float = 1800,
         longest_wait: float = 60,
-        call_seconds: float = 600,
+        call_seconds: float = SILENCE,
         told: Callable[[str], None] = lambda _: None,
+        hint: str = "",
     ) -> None:
         self._hub = hub
         self._attempts = attempts
@@ -64,6 +65,7 @@ class Patient:
         self._longest_wait = longest_wait
         self._call_seconds = call_seconds
         self._told = told
+        self._hint = hint
 
     @property
     def endpoint(self) -> str:
@@ -95,10 +97,12 @@ class Patient:
     def download(self, repository: Repository, revision: str, file: File, target: Path, advance: Advance) -> None:
         """Patience begins anew whenever bytes arrived: a file of many hours outlives any number of dropped lines.
 
-        Not in a thread of its own: one that was given up would still write to `target`. Its silence is limited.
+        Not in a thread of its own: one that was given up would still write to `target`. It ends itself when it is
+        silent or too slow, and what is too slow again and again ends when its bytes have had their time.
         """
         counted = _Once(advance)
         attempt = counted.attempt(lambda tell: self._hub.download(repository, revision, file, target, tell))
+        ends = time.monotonic() + self._seconds + _transfer(file.size)
         while True:
             arrived = counted.arrived
             try:
@@ -106,17 +110,23 @@ class Patient:
             except HubRefused:
                 raise
             except HubError:
-                if counted.arrived == arrived:
+                if counted.arrived == arrived or time.monotonic() >= ends:
                     raise
 
     def create(self, repository: Repository) -> None:
         self._call(f"create {repository}", lambda: self._hub.create(repository))
+
+    def is_private(self, repository: Repository) -> bool:
+        return self._call(f"look at {repository}", lambda: self._hub.is_private(repository))
 
     def make_public(self, repository: Repository) -> None:
         self._call(f"make {repository} public", lambda: self._hub.make_public(repository))
 
     def validate_card(self, card: str) -> None:
         self._call("let the Hub check the model card", lambda: self._hub.validate_card(card))
+
+    def missing(self, repository: Repository, uploads: Sequence[Upload]) -> Sequence[Upload]:
+        return self._call(f"ask what {repository} has to be sent", lambda: self._hub.missing(repository, uploads))
 
     def preupload(self, repository: Repository, upload: Upload, advance: Callable[[int], None]) -> None:
         counted = _Once(advance)
@@ -125,7 +135,12 @@ class Patient:
 
         def send() -> None:
             within(
-                self._call_seconds + longest, action, attempt, silence=self._call_seconds, heard=lambda: counted.told
+                self._call_seconds + longest,
+                action,
+                attempt,
+                silence=self._call_seconds,
+                heard=lambda: counted.told,
+                give_up=counted.end,
             )
 
         try:
@@ -187,14 +202,21 @@ class Patient:
     def _again(
         self, attempt: Callable[[], T], more_seconds: float = 0, sleep: Callable[[float], None] | None = None
     ) -> T:
-        return Retrying(
+        retrying = Retrying(
             retry=retry_if_exception(_passes),
             stop=stop_after_attempt(self._attempts) | stop_before_delay(self._seconds + more_seconds),
             wait=_Wait(self._longest_wait),
             sleep=_no_sleep if NO_WAITING in os.environ else sleep or time.sleep,
             before_sleep=self._tell,
             reraise=True,
-        )(attempt)
+        )
+        try:
+            return retrying(attempt)
+        except HubError as failure:
+            if self._hint and _passes(failure):
+                wait = f"The Hub asks to wait {failure.retry_after:.0f} s. " if failure.retry_after else ""
+                failure.hint = f"{wait}{self._hint}"
+            raise
 
     def _tell(self, state: RetryCallState) -> None:
         failure = state.outcome.exception() if state.outcome else None
@@ -216,7 +238,7 @@ def _asked(state: RetryCallState) -> float:
 
 
 def _transfer(size: int) -> float:
-    return size / _SLOWEST
+    return size / SLOWEST
 
 
 def _no_sleep(_seconds: float) -> None:
@@ -226,7 +248,7 @@ def _no_sleep(_seconds: float) -> None:
 class _Once:
     """Counts bytes across attempts: what is sent or read a second time is no progress.
 
-    An attempt that was given up ends when it next tells of a byte. `told` is when the present one last did.
+    An attempt that was given up ends when it next tells of anything. `told` is when the present one last told of bytes.
     """
 
     def __init__(self, advance: Callable[..., None]) -> None:

@@ -97,7 +97,7 @@ def check_release(root: Path, name: str) -> str:
 
 def check_figures(root: Path, name: str) -> str:
     """Like `check_release`, for what only figures are kept of too."""
-    return name if name in elsewhere_names(root) else check_release(root, name)
+    return _check("release", name, (*release_names(root), *elsewhere_names(root)), "releases/NAME/release.yaml")
 
 
 def check_recipe(root: Path, name: str) -> str:

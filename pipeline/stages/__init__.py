@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pipeline.errors import UsageError
+from pipeline.release.places import did_you_mean
 from pipeline.stages import download, quantize, render, seed, upload, validate
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ def tasks(job: Job, until: str | None = None) -> list[Task]:
     Raises: UsageError when there is no such stage.
     """
     if until is not None and until not in NAMES:
-        raise UsageError(f"there is no stage {until!r}", hint=f"The stages are: {', '.join(NAMES)}.")
+        raise UsageError(
+            f"there is no stage {until!r}{did_you_mean(until, NAMES)}", hint=f"The stages are: {', '.join(NAMES)}."
+        )
     last = NAMES.index(until) if until else len(NAMES) - 1
     return [task for stage in STAGES[: last + 1] for task in stage.tasks(job)]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.engine.task import Lane, Task
 from pipeline.errors import HubRefused
+from pipeline.hub import partial
 from pipeline.hub.protocol import Repository
 from pipeline.stages import seed
 
@@ -38,6 +39,14 @@ def text_path(job: Job) -> str:
 def tasks(job: Job) -> list[Task]:
     text = job.release.evaluate.text.on_hub
     return [*(_base_file(job, file) for file in job.base_files), *([_text(job, text)] if text else [])]
+
+
+def sweep(job: Job) -> list[str]:
+    """Remove what is left of unfinished files that an earlier base or text had, and answer their paths."""
+    root = job.workspace.root
+    targets = {job.workspace.path(output) for task in tasks(job) for output in task.outputs}
+    swept = [path for folder in (BASE, TEXT) for path in partial.sweep(root / folder, targets)]
+    return [str(path.relative_to(root)) for path in swept]
 
 
 def _base_file(job: Job, file: File) -> Task:

@@ -17,6 +17,7 @@ from pipeline.hub.protocol import Repository
 from pipeline.manifest import check_relative, write_atomically
 from pipeline.release.find import elsewhere_names, release_names
 from pipeline.release.load import load_release
+from pipeline.release.places import did_you_mean
 from pipeline.stages.card_inputs import planned_lock
 from pipeline.stages.job import Folders, open_planned
 
@@ -66,7 +67,8 @@ def before(asked: Asked, folders: Folders, against: str) -> Snapshot:
             hint=f"Write ./{against} for the path, releases/{against} for the release, or refs/heads/{against} or "
             f"refs/tags/{against} for the revision.",
         )
-    raise UsageError(f"there is nothing called `{against}` to compare with", hint=possible)
+    also = did_you_mean(against, (PUBLISHED, *names))
+    raise UsageError(f"there is nothing called `{against}` to compare with{also}", hint=possible)
 
 
 def on_disk(folder: Path, label: str) -> Snapshot:

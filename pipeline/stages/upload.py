@@ -10,8 +10,9 @@ from pipeline.hub.doubt import difference
 from pipeline.hub.protocol import Repository, Upload
 from pipeline.hub.publish import publish
 from pipeline.manifest import File, Manifest, describe, write_atomically
-from pipeline.stages import quantize, render, seed, validate
-from pipeline.stages.preflight import check_rights, check_tag
+from pipeline.stages import creating, quantize, render, validate
+from pipeline.stages.creating import COMMIT, REPOSITORY
+from pipeline.stages.preflight import check_tag
 from pipeline.weights.side_files import side_files
 
 if TYPE_CHECKING:
@@ -23,9 +24,7 @@ if TYPE_CHECKING:
     from pipeline.stages.job import Job
 
 LANE = Lane("upload", "sends every shard when it is written, and shows all of them by one commit at the end", width=2)
-REPOSITORY = "upload/repository"
 HEAD = "upload/head"
-COMMIT = "upload/commit"
 SUMS = "SHA256SUMS"
 """The digest of every other published file, for whoever has neither this program nor the Hub's client."""
 
@@ -33,7 +32,7 @@ SUMS = "SHA256SUMS"
 def tasks(job: Job) -> list[Task]:
     _check_names(job)
     shards = [_shard(job, shard.name, shard.size) for shard in job.layout.shards]
-    return [_repository(job), _head(job), *shards, _commit(job, tuple(task.name for task in shards))]
+    return [*creating.tasks(job, LANE), _head(job), *shards, _commit(job, tuple(task.name for task in shards))]
 
 
 def _check_names(job: Job) -> None:
@@ -49,25 +48,6 @@ def _target(job: Job) -> Repository:
     return Repository(job.release.target.repo)
 
 
-def _repository(job: Job) -> Task:
-    target = _target(job)
-
-    def run(step: Step) -> Mapping[str, Json]:
-        account = check_rights(job)
-        created = job.hub.head(target) is None
-        if created:
-            job.hub.create(target)
-        step.note(f"publishing to {target} as {account}")
-        return {"created": created}
-
-    def check(_: Record) -> str | None:
-        return None if job.hub.head(target) else f"the Hub does not hold {target}"
-
-    sources = tuple(seed.name(repository) for repository in seed.sources(job))
-    settings: dict[str, Json] = {"repository": target.id, "tag": job.release.target.tag}
-    return Task(REPOSITORY, LANE, run, sources, settings, check=check)
-
-
 def _head(job: Job) -> Task:
     """What the commit is made on: everything that comes after it in the meantime is somebody else's."""
     target = _target(job)
@@ -77,9 +57,12 @@ def _head(job: Job) -> Task:
         return {"head": job.hub.head(target)}
 
     def check(record: Record) -> str | None:
-        head = job.hub.head(target)
-        known = head in {record.values["head"], job.published_commit}
-        return None if known else f"main of {target} is another commit, {str(head)[:12]}"
+        head, published = job.hub.head(target), job.published_commit
+        if head in {record.values["head"], published}:
+            return None
+        if head and published and job.hub.tags(target).get(job.release.target.tag) == published:
+            return None  # whatever came after it
+        return f"main of {target} is another commit, {str(head)[:12]}"
 
     return Task(HEAD, LANE, run, (REPOSITORY,), {"repository": target.id, "tag": job.release.target.tag}, check=check)
 
@@ -110,12 +93,14 @@ def _commit(job: Job, blobs: tuple[str, ...]) -> Task:
         render.check_reviewed(job, card)
         check_card(job.name, card, {file.path for file in wanted})
         job.hub.validate_card(card)
+        _send_missing(job, uploads, step)
         commit = _publish(job, uploads, wanted, step)
+        # Before the tag: whoever is stopped between the two has to know the next time that the tag is ours.
+        render.write_commit(job, commit)
         if job.hub.tags(target).get(tag) != commit:
             job.hub.tag(target, tag, commit)
-        if step.record(REPOSITORY).values["created"] and not job.release.target.private:
-            job.hub.make_public(target)
-        render.write_commit(job, commit)
+        if not job.release.target.private and job.hub.is_private(target):
+            creating.show(job, commit, step)
         return {"commit": commit, "files": len(wanted), "bytes": wanted.size}
 
     def check(record: Record) -> str | None:
@@ -131,6 +116,18 @@ def _commit(job: Job, blobs: tuple[str, ...]) -> Task:
     needs = (REPOSITORY, HEAD, *blobs, *quantize.names(job), validate.JUDGE, render.TASK)
     settings: dict[str, Json] = {"repository": target.id, "tag": tag, "private": job.release.target.private}
     return Task(COMMIT, LANE, run, needs, settings, check=check)
+
+
+def _send_missing(job: Job, uploads: list[Upload], step: Step) -> None:
+    """What is sent ahead of the commit and is not there: large files beside the shards, and shards that were lost.
+
+    A record says that a shard was sent, and not that the Hub still has it: what no commit refers to is dropped after a
+    day or so. The commit itself would send all of that in one call, without an end to it and without a word.
+    """
+    for upload in job.hub.missing(_target(job), uploads):
+        if upload.file.path in {shard.name for shard in job.layout.shards}:
+            step.note(f"the Hub has dropped {upload.file.path} before the commit: sent again")
+        job.hub.preupload(_target(job), upload, lambda _: step.advance(0))
 
 
 def _uploads(job: Job, step: Step) -> list[Upload]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from pipeline.manifest import Json
+    from pipeline.weights.headers import Read, Tensor
 
     ReadFile: TypeAlias = Callable[[str, int, int], bytes]
 
@@ -27,6 +28,7 @@ CONFIG = "config.json"
 INDEX = "model.safetensors.index.json"
 _GENERATION = "generation_config.json"
 _MODELOPT = "hf_quant_config.json"
+_DAMAGED = "Try again later; if it stays so, the file is damaged on the Hub: tell its publisher."
 _WEIGHTS = re.compile(r"model[^/]*\.safetensors")
 
 
@@ -106,13 +108,21 @@ def read_base(repo: str, revision: str, files: Manifest, read: ReadFile) -> Base
         def read_part(start: int, length: int, path: str = path) -> bytes:
             return read(path, start, length)
 
-        for name, tensor in parse_header(path, files[path].size, read_part).items():
+        for name, tensor in _header(path, files[path].size, read_part).items():
             if name in tensors:
                 raise BaseModelError(f"{name} is in {tensors[name].file} and again in {path}")
             tensors[name] = BaseTensor(tensor.dtype, tensor.shape, path)
     _check_index(files, tensors, read)
     config, card = _read_config(repo, files, read), card_of(files, read)
     return BaseModel(repo, revision, files, config, dict(sorted(tensors.items())), card=card)
+
+
+def _header(path: str, size: int, read: Read) -> dict[str, Tensor]:
+    """The header of a file on a Hub, read again before it is called broken: parts have no digest to be checked by."""
+    try:
+        return parse_header(path, size, read)
+    except BaseModelError:
+        return parse_header(path, size, read)
 
 
 def card_of(files: Manifest, read: ReadFile) -> BaseCard:
@@ -153,4 +163,9 @@ def _read_config(repo: str, files: Manifest, read: ReadFile) -> dict[str, Json]:
 
 
 def _read_json(path: str, files: Manifest, read: ReadFile) -> dict[str, Json]:
-    return decode(path, read(path, 0, files[path].size))
+    content = read(path, 0, files[path].size)
+    if not files[path].can_be(content):
+        content = read(path, 0, files[path].size)
+    if not files[path].can_be(content):
+        raise BaseModelError(f"{path} arrived twice with another digest than the Hub has for it", hint=_DAMAGED)
+    return decode(path, content)

@@ -153,6 +153,26 @@ def stalled(after: int) -> Fault:
     return fault
 
 
+def dripping(after: int) -> Fault:
+    """So many bytes of the body come, and then twenty a second, one at a time."""
+
+    async def fault(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        at = 0
+
+        async def drip(message: Message) -> None:
+            nonlocal at
+            body = message.get("body", b"")
+            at, quick = at + len(body), max(0, after - at)
+            await send(message if message["type"] == "http.response.start" else {**message, "body": body[:quick]})
+            for byte in body[quick:]:
+                await asyncio.sleep(0.05)
+                await send({**message, "body": bytes([byte]), "more_body": True})
+
+        await app(scope, receive, drip)
+
+    return fault
+
+
 def answered(status: int, headers: dict[str, str] | None = None, body: bytes = b"") -> Fault:
     """Something else than the Hub's own answer."""
 

@@ -79,12 +79,15 @@ CONFIGS: Mapping[str, dict] = {
 TORCH = {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}
 
 
-def write(folder: Path, name: str, dtype: str = "BF16", files: int = 1, **more) -> None:
-    """A base model of an architecture in the new `folder`, its weights divided into so many files."""
-    _write_base(folder, {**CONFIGS[name], "torch_dtype": TORCH[dtype], **more}, dtype, files)
+def write(folder: Path, name: str, dtype: str = "BF16", files: int = 1, scale: float = 1.0, **more) -> None:
+    """A base model of an architecture in the new `folder`, its weights divided into so many files.
+
+    scale: standard deviation of the weights; what runs through those of 1 soon overflows every perplexity.
+    """
+    _write_base(folder, {**CONFIGS[name], "torch_dtype": TORCH[dtype], **more}, dtype, files, scale)
 
 
-def _write_base(folder: Path, config: dict, dtype: str, files: int) -> None:
+def _write_base(folder: Path, config: dict, dtype: str, files: int, scale: float) -> None:
     import mlx.core as mx
     from mlx.utils import tree_flatten
     from mlx_lm.utils import _get_classes
@@ -98,7 +101,7 @@ def _write_base(folder: Path, config: dict, dtype: str, files: int) -> None:
     weights = {}
     for name, array in parameters:
         key = mx.random.key(zlib.crc32(name.encode()))
-        random = mx.random.normal(array.shape, key=key).astype(getattr(mx, TORCH[dtype]))
+        random = mx.random.normal(array.shape, scale=scale, key=key).astype(getattr(mx, TORCH[dtype]))
         weights.update(_as_published(config["model_type"], name, random))
     parts = [sorted(weights)[index::files] for index in range(files)]
     names = [f"model-{index + 1:05d}-of-{files:05d}.safetensors" for index in range(files)]

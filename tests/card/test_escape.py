@@ -117,6 +117,10 @@ def test_a_quote_keeps_lines_and_indentation_and_nothing_else():
     assert "<code>" not in rendered
 
 
+def test_a_quote_of_nothing_is_nothing():
+    assert escape.quote(" \n") == ""
+
+
 def test_a_long_quote_ends_between_words():
     assert escape.quote("one two three four", 11) == "> one two …"
 

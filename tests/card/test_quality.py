@@ -124,6 +124,11 @@ def test_a_faultless_answer_is_shown_first(demo):
     assert "To “First?” it said:\n\n> la la la\n" in demo.with_evidence(demo.generation(bad)).card()
 
 
+def test_a_model_that_says_nothing_is_said_to(demo):
+    card = demo.with_evidence(demo.generation(demo.answer("First?", "", ["it says nothing"]))).card()
+    assert "To “First?” it said nothing.\n" in card
+
+
 def test_reported_figures_are_marked(demo):
     reported = demo.perplexity("base", 12.5, 0.4, source="reported")
     card = demo.with_evidence(reported, demo.evidence.measurements[1]).card()

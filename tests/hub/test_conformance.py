@@ -7,7 +7,7 @@ request of every kind, before or after it did what was asked, and patience has t
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -203,6 +203,7 @@ def test_who_only_looks_sends_nothing_that_writes(server, files, name):
     for write in (
         lambda: looking.create(MODEL),
         lambda: looking.make_public(MODEL),
+        lambda: looking.missing(MODEL, [files["config.json"]]),
         lambda: looking.preupload(MODEL, files["config.json"], ignore),
         lambda: looking.commit(MODEL, [], ["config.json"], parent="0" * 40, message="x"),
         lambda: looking.tag(MODEL, "v1", "0" * 40),
@@ -219,9 +220,11 @@ def test_who_only_looks_sends_nothing_that_writes(server, files, name):
 def test_a_new_repository_is_private_until_it_is_made_public(tried):
     stranger = HuggingFace(tried.server.endpoint, False)
     tried.hub.create(MODEL)
+    assert tried.hub.is_private(MODEL)
     assert tried.client.head(MODEL)
     assert stranger.head(MODEL) is None
     tried.hub.make_public(MODEL)
+    assert not tried.hub.is_private(MODEL)
     assert stranger.head(MODEL) == tried.client.head(MODEL)
 
 
@@ -263,6 +266,16 @@ def test_bytes_sent_ahead_are_counted_once_and_not_sent_again(tried, files):
     tried.hub.preupload(MODEL, large, told.append)
     publish(tried.hub, files)
     assert sum(request.received for request in tried.server.requests) < large.file.size
+
+
+def test_what_is_missing_is_large_and_not_there(tried, files, tmp_path):
+    tried.client.create(MODEL)
+    large = files["model.safetensors"]
+    twin = Upload(large.source, replace(large.file, path="twin.safetensors"))
+    uploads = [*files.values(), twin]
+    assert list(tried.hub.missing(MODEL, uploads)) == [large, twin]
+    tried.client.preupload(MODEL, large, ignore)
+    assert not tried.hub.missing(MODEL, uploads)
 
 
 def test_an_upload_can_be_interrupted(tried, files):

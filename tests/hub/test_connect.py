@@ -4,8 +4,10 @@ import os
 
 import pytest
 
+from pipeline.errors import HubError
 from pipeline.hub import LOCAL_PORT, xet
 from pipeline.hub.connect import HUGGINGFACE, connect
+from pipeline.hub.local.faults import Fault
 from pipeline.hub.local.server import LocalHub
 from pipeline.hub.protocol import Repository
 
@@ -36,6 +38,31 @@ def test_looking_at_a_rehearsal_that_never_was_makes_no_folder(tmp_path):
     assert not (tmp_path / "hub").exists()
 
 
+@pytest.mark.parametrize(
+    ("writable", "attempts", "hint"),
+    [
+        (True, 8, "Run the same command again: it goes on where it stopped."),
+        (False, 4, "Nothing was changed. Run the same command again when the Hub can be reached."),
+    ],
+)
+def test_a_command_that_only_looks_gives_up_earlier_and_has_nothing_to_go_on_with(writable, attempts, hint, tmp_path):
+    with LocalHub(tmp_path) as running, connect("local", tmp_path, writable=writable) as hub:
+        running.faults.add(Fault("drop", "*/whoami-v2"))
+        with pytest.raises(HubError, match="the connection failed") as caught:
+            hub.whoami()
+        assert sum("whoami" in request.path for request in running.requests) == attempts
+    assert caught.value.hint == hint
+
+
+def test_a_command_that_only_looks_waits_no_minute_for_the_hub(tmp_path):
+    with LocalHub(tmp_path) as running, connect("local", tmp_path, writable=False) as hub:
+        running.faults.add(Fault("status", "*/whoami-v2", status=429, headers={"Retry-After": "60"}))
+        with pytest.raises(HubError, match="429") as caught:
+            hub.whoami()
+        assert sum("whoami" in request.path for request in running.requests) == 1
+    assert caught.value.hint.startswith("The Hub asks to wait 60 s. Nothing was changed.")
+
+
 def test_without_a_word_it_is_the_real_hub(tmp_path, monkeypatch):
     with connect("huggingface", tmp_path, writable=False) as hub:
         assert hub.endpoint == HUGGINGFACE
@@ -45,17 +72,15 @@ def test_without_a_word_it_is_the_real_hub(tmp_path, monkeypatch):
         assert hub.endpoint == "https://hub.example.com"
 
 
-def test_what_the_client_remembers_of_an_earlier_hub_goes_and_is_kept_with_the_hub(tmp_path, monkeypatch):
+def test_what_the_client_remembers_of_a_hub_is_kept_with_it_and_goes_on_being_true(tmp_path, monkeypatch):
     for name in ("HF_XET_CACHE", *xet.SETTINGS):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     memory = tmp_path / "hub" / "client"
     memory.mkdir(parents=True)
-    (memory / "stale").touch()
-    with connect("local", tmp_path / "hub", writable=False):
-        assert (memory / "stale").exists()
+    (memory / "notes").touch()
     with connect("local", tmp_path / "hub", writable=True):
-        assert not (memory / "stale").exists()
+        assert (memory / "notes").exists()
         assert os.environ["HF_XET_CACHE"] == str(memory)
         assert {name: os.environ[name] for name in xet.SETTINGS} == xet.SETTINGS
 

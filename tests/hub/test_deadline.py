@@ -51,3 +51,23 @@ def test_signs_of_life_do_not_make_it_last_for_ever():
     with pytest.raises(HubError, match="cannot send"):
         within(0.2, "send", done.wait, silence=3600, heard=time.monotonic)
     done.set()
+
+
+def test_a_call_that_never_gave_a_sign_of_life_is_given_up_after_the_silence():
+    never = threading.Event()
+    with pytest.raises(HubError, match="cannot send"):
+        within(3600, "send", never.wait, silence=0.1)
+    never.set()
+
+
+def test_a_call_that_can_be_told_to_end_has_ended_before_it_is_reported():
+    told, ended = threading.Event(), []
+
+    def work():
+        told.wait()
+        time.sleep(0.1)
+        ended.append(True)
+
+    with pytest.raises(HubError, match="no answer within"):
+        within(0.1, "send", work, give_up=told.set)
+    assert ended

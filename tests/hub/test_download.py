@@ -16,7 +16,7 @@ import line
 import pytest
 
 from pipeline.errors import HubError, HubRefused, Interrupted
-from pipeline.hub import download, remote
+from pipeline.hub import deadline, download, remote, retry
 from pipeline.hub.huggingface import HuggingFace
 from pipeline.hub.local.server import LocalHub
 from pipeline.hub.partial import PIECE
@@ -80,9 +80,9 @@ def fetch(behind, tmp_path):
     """Download a file as a new process would, and answer what was told; `patient` with retries."""
     server, _, files = behind
 
-    def fetch(name=LARGE, told=None, *, patient=0):
+    def fetch(name=LARGE, told=None, *, patient=0, seconds=1800):
         hub = HuggingFace(server.endpoint, "token")
-        hub = Patient(hub, attempts=patient, longest_wait=0) if patient else hub
+        hub = Patient(hub, attempts=patient, seconds=seconds, longest_wait=0) if patient else hub
         told = told or Told()
         hub.download(MODEL, "main", files[name], tmp_path / name, told)
         assert (tmp_path / name).read_bytes() == CONTENTS[name]
@@ -181,6 +181,48 @@ def test_patience_ends_when_nothing_comes(fetch, storage, wire):
     with pytest.raises(HubError, match="the connection failed"):
         fetch(SMALL, patient=3)
     assert len(wire.ranges) <= 3 + 3
+
+
+def test_a_server_that_drips_is_given_up_and_only_what_is_missing_is_asked_for(fetch, storage, wire, monkeypatch):
+    """A byte now and then: a connection that is never silent, and would never end."""
+    monkeypatch.setattr(remote, "_TIMEOUT", None)
+    monkeypatch.setattr(deadline, "SILENCE", 1)
+    storage += [line.dripping(PIECE + HALF)]
+    with pytest.raises(HubError, match=f"cannot read {SMALL} of demo/model: there was no answer within 1 s") as caught:
+        fetch(SMALL)
+    assert not isinstance(caught.value, HubRefused)
+    wire.clear()
+    told = fetch(SMALL)
+    assert told.resumed == PIECE
+    assert wire.ranges == [(PIECE, len(CONTENTS[SMALL]) - 1)]
+
+
+def test_it_is_given_up_while_the_head_of_an_answer_drips_too(scripted, monkeypatch):
+    monkeypatch.setattr(remote, "_ANSWER", 0.5)
+    scripted.answers = [(200, {f"X-{number}": "a" for number in range(100)}, b"")]
+    handler = scripted.RequestHandlerClass
+    monkeypatch.setattr(handler, "send_header", lambda self, *_: (self.wfile.write(b"A: b\r\n"), time.sleep(0.1)))
+    monkeypatch.setattr(handler, "send_response", lambda self, _: self.wfile.write(b"HTTP/1.1 200 OK\r\n"))
+    with pytest.raises(HubError, match=f"cannot read {SMALL} of demo/model: there was no answer"):
+        HuggingFace(scripted.endpoint, "token").read(MODEL, "main", SMALL, 0, 5)
+
+
+def test_bytes_that_come_but_too_slowly_end_too_and_what_came_is_kept(fetch, storage, wire, monkeypatch):
+    monkeypatch.setattr(deadline, "SILENCE", 1.5)
+    monkeypatch.setattr(deadline, "SLOWEST", 1e9)
+    storage += [line.slow(2 * PIECE)] * 20
+    with pytest.raises(HubError, match=f"cannot read {LARGE} of demo/model: there was no answer within [12] s"):
+        fetch()
+    storage.clear()
+    assert fetch().resumed >= PIECE
+
+
+def test_patience_with_what_is_too_slow_ends_although_bytes_come(fetch, storage, wire, monkeypatch):
+    monkeypatch.setattr(retry, "SLOWEST", 1e9)
+    storage += [line.cut(PIECE + HALF)] * 20
+    with pytest.raises(HubError, match="the connection failed"):
+        fetch(SMALL, patient=1, seconds=0)
+    assert len(wire.ranges) == 1
 
 
 @pytest.mark.parametrize("by", [HALF, 2 * PIECE + HALF])

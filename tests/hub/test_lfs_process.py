@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
 
 import pytest
 
 from pipeline.errors import HubRefused, Interrupted
 from pipeline.hub import lfs_process
 from pipeline.hub.huggingface import HuggingFace
+from pipeline.hub.local.faults import Fault
 from pipeline.hub.local.server import LocalHub
 from pipeline.hub.protocol import Repository, Upload
 from pipeline.manifest import describe
@@ -37,13 +39,32 @@ def test_it_fails_as_plainly_as_any_upload(server, tmp_path):
 
 
 def test_it_can_be_ended(server, tmp_path):
-    def stop(_):
-        raise Interrupted("stopped")
+    def stop(amount):
+        if amount:
+            raise Interrupted("stopped")
 
     upload = shard(tmp_path, 60_000_000)  # more than lies in buffers when the first bytes are told of
     with pytest.raises(Interrupted):
         lfs_process.upload(server.endpoint, "token", MODEL, upload, stop)
     assert server.store.large_size(upload.file.sha256) is None
+
+
+def test_it_can_be_ended_while_the_hub_says_nothing(server, tmp_path):
+    """A process that waits would go on sending beside the next attempt as soon as the Hub answers."""
+    server.faults.add(Fault("stall", "*/batch", seconds=3600))
+    ended = threading.Event()
+
+    def stop(amount):
+        if server.faults.fired:
+            raise Interrupted("stopped")
+
+    def run():
+        with pytest.raises(Interrupted):
+            lfs_process.upload(server.endpoint, "token", MODEL, shard(tmp_path), stop)
+        ended.set()
+
+    threading.Thread(target=run, daemon=True).start()
+    assert ended.wait(15)
 
 
 def test_the_token_is_on_no_command_line(server, tmp_path, monkeypatch):

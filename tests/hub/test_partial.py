@@ -8,7 +8,7 @@ import zlib
 
 import pytest
 
-from pipeline.hub.partial import PIECE, Partial
+from pipeline.hub.partial import PIECE, Partial, sweep
 from pipeline.manifest import File
 
 CONTENT = os.urandom(3 * PIECE + 1000)
@@ -140,3 +140,29 @@ def test_a_short_write_is_finished(target, monkeypatch):
         partial.check(Told())
         partial.put(0, piece(0))
         assert zlib.crc32(partial.path.read_bytes()) == zlib.crc32(piece(0))
+
+
+def test_what_nobody_asks_for_any_more_is_swept_and_nothing_that_is_not_ours(left, target, tmp_path):
+    theirs = {
+        ".notes.part": b"mine",
+        ".notes.part.pieces": b"also mine",
+        "model.part.pieces": left[1].read_bytes(),
+        "sub/.a.part": b"",
+        "model.safetensors": b"finished",
+        ".linked.part": b"x",
+    }
+    for name, content in theirs.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / ".linked.part.pieces").symlink_to(left[1])
+    before = set(tmp_path.rglob("*"))
+    assert sweep(tmp_path, {target}) == []
+    assert sweep(tmp_path, set()) == [target]
+    assert set(tmp_path.rglob("*")) == before - set(left)
+    assert sweep(tmp_path / "none", set()) == []
+
+
+def test_a_kill_while_it_is_swept_or_finished_leaves_nothing_for_ever(left, target, tmp_path):
+    left[0].unlink()
+    assert sweep(tmp_path, set()) == [target]
+    assert list(tmp_path.iterdir()) == []

@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+import textwrap
+import threading
 import time
 
 import pytest
@@ -79,6 +81,53 @@ def test_an_end_that_is_asked_for_is_an_end(hub, server, tmp_path):
         hub.preupload(MODEL, upload, stop)
     hub.preupload(MODEL, upload, lambda _: None)
     assert server.store.large_size(upload.file.sha256) == upload.file.size
+
+
+@pytest.mark.parametrize("path", ["*/xorbs/*", "*/shards"])
+def test_an_upload_that_was_given_up_has_ended_before_it_is_sent_again(hub, server, tmp_path, path):
+    """The library has threads of its own, which would go on sending beside the second attempt."""
+    upload, given_up = shard(tmp_path), []
+    server.faults.add(Fault("stall", path, "POST", seconds=3600, nth=(1, 2) if "xorbs" in path else (1,)))
+
+    def told(line):
+        going_on = [
+            thread.name for thread in threading.enumerate() if thread.name.startswith(("hub-call", "ThreadPool"))
+        ]
+        given_up.append((line, going_on))
+
+    Patient(hub, call_seconds=1.5, told=told).preupload(MODEL, upload, lambda _: None)
+    assert given_up
+    for line, going_on in given_up:
+        assert "cannot upload model.safetensors to demo/model: there was no answer within 2 s" in line
+        assert going_on == []
+    assert server.store.large_size(upload.file.sha256) == upload.file.size
+
+
+def test_a_process_that_is_stopped_while_the_hub_says_nothing_ends(hub, server, tmp_path):
+    server.faults.add(Fault("stall", "*/xorbs/*", "POST", seconds=3600))
+    upload = shard(tmp_path)
+    program = f"""
+        import time
+        from pathlib import Path
+        from pipeline.errors import Interrupted
+        from pipeline.hub.huggingface import HuggingFace
+        from pipeline.hub.protocol import Repository, Upload
+        from pipeline.hub.retry import Patient
+        from pipeline.manifest import File
+        started = time.monotonic()
+        def stop(_):
+            if time.monotonic() > started + 2:
+                raise Interrupted("stopped")
+        hub = Patient(HuggingFace({server.endpoint!r}, "token"))
+        try:
+            hub.preupload(Repository("demo/model"), Upload(Path({str(upload.source)!r}), {upload.file!r}), stop)
+        except Interrupted:
+            print("stopped")
+    """
+    ended = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=15, check=False
+    )
+    assert ended.stdout == "stopped\n", ended.stderr
 
 
 def token_for(endpoint):

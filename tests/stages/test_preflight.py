@@ -111,3 +111,7 @@ def test_the_head_is_recorded_and_looked_at_again_when_it_moved(small, opened):
     assert task.check(record) == f"main of {TARGET} is another commit, {moved[:12]}"
     small.write_lock((), "v1", moved)
     assert task.check(record) is None, "it is the commit that this release made"
+    after = job.hub.commit(TARGET, [], ["x.txt"], parent=moved, message="no x")
+    assert task.check(record) == f"main of {TARGET} is another commit, {after[:12]}"
+    job.hub.tag(TARGET, "v1", moved)
+    assert task.check(record) is None, "what comes after a release that is published is no matter of it"

@@ -248,7 +248,7 @@ def test_a_second_run_does_nothing_and_says_so(copy):
     assert sum(request.received for request in hub.requests) == 0
     after = everything(copy.root)
     touched = {path for path in after if after[path] != before.get(path)}
-    assert touched <= {".pipeline/hub/lock", ".pipeline/releases/demo/lock"}
+    assert touched <= {".pipeline/hub/lock", ".pipeline/hub/xet/address.json", ".pipeline/releases/demo/lock"}
 
 
 def test_a_dry_run_writes_nothing_and_sends_no_writing_request(copy):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import signal
+import time
 
 import pytest
 import sending
 
 from pipeline.hub.local.faults import Fault
+from pipeline.hub.local.garbage import collect
 from pipeline.hub.local.server import LocalHub
 from pipeline.hub.protocol import Repository
 from pipeline.hub.retry import NO_WAITING
@@ -90,6 +94,54 @@ def test_a_full_account_ends_it_with_4_and_the_same_command_goes_on(unpublished)
     missing = sum(entry.size for entry in tree if entry.large and entry.sha256 not in arrived)
     assert 0 < sum(sending.sent(hub.requests)) <= missing * 1.001, "what has arrived is not sent again"
     assert TOKEN not in said
+
+
+def test_a_repository_that_was_created_just_before_a_kill_is_public_in_the_end(unpublished):
+    repository, hub = unpublished
+    hub.faults.add(Fault("stall", f"*/{TARGET}/commits/*", seconds=3600, nth=(1,)))  # the first question after it
+    with repository.start("release", "demo") as process:
+        while process.poll() is None and not hub.faults.fired:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    assert hub.store.refs(TARGET).private
+    hub.faults.clear()
+    code, said = repository.run("release", "demo")
+    assert code == 0, said
+    assert not hub.store.refs(TARGET).private
+    assert "stays private" not in said
+
+
+@pytest.mark.parametrize("way", ["xet", "lfs"])
+def test_what_the_hub_lost_between_two_runs_is_sent_again_in_one(unpublished, monkeypatch, way):
+    """Some of the bytes (lfs), or all of them with the repository, in whose place somebody made a private one (xet)."""
+    monkeypatch.setenv("HF_HUB_DISABLE_XET", str(int(way == "lfs")))
+    repository, hub = unpublished
+    hub.faults.add(Fault("status", "*/commit/*", status=403))
+    code, said = repository.run("release", "demo")
+    assert code == 4, said
+    sent = list((repository.workspace / "releases/demo/records/upload").glob("model-*.json"))
+    assert len(sent) == 4
+    hub.faults.clear()
+    kept, *dropped = [json.loads(path.read_bytes())["values"]["sha256"] for path in sorted(sent)]
+    if way == "lfs":
+        for sha256 in dropped:
+            hub.store.blobs.drop(sha256)
+    else:
+        hub.store.delete(TARGET)
+        collect(hub.store)
+        hub.store.create(TARGET, private=True, author="demo")
+    hub.requests.clear()
+    code, said = repository.run("release", "demo")
+    assert code == 0, said
+    assert "model-00004-of-00004.safetensors" in published(hub)
+    if way == "lfs":
+        assert said.count("has dropped model-") == 3
+        assert not hub.store.refs(TARGET).private
+        assert not [request for request in hub.requests if request.method == "PUT" and kept in request.path]
+    else:
+        assert f"{TARGET} on the Hub is another repository than it was" in said
+        assert hub.store.refs(TARGET).private
+        assert f"{TARGET} stays private" in said
 
 
 def test_what_somebody_commits_after_the_head_was_noted_stops_it_once(unpublished):

@@ -1,4 +1,4 @@
-"""What is compared, and that looking leaves no trace; tests/test_published_command.py shows what a person sees."""
+"""What is compared, and that looking leaves no trace; tests/commands/test_verify.py shows what a person sees."""
 
 from __future__ import annotations
 

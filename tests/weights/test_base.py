@@ -115,6 +115,25 @@ def test_of_a_huge_card_no_more_than_its_front_matter_is_fetched(folder):
     assert [one for one in asked if one[0] == "README.md"] == [("README.md", 0, 65536)]
 
 
+@pytest.mark.parametrize(("broken", "reads"), [("config.json", 2), ("model-00001-of-00002.safetensors", 4)])
+def test_what_arrives_with_a_flipped_bit_is_read_again_and_an_error_the_second_time(folder, broken, reads):
+    asked, bad = [], 1
+
+    def read(path, start, length):
+        content = bytearray((folder / path).read_bytes()[start : start + length])
+        asked.append(path)
+        if path == broken and asked.count(path) <= bad:
+            content[0] ^= 64
+        return bytes(content)
+
+    files = Manifest(tuple(describe(path, path.name) for path in folder.iterdir()))
+    read_base("a/b", "0" * 40, files, read)
+    assert asked.count(broken) == reads
+    asked, bad = [], 9
+    with pytest.raises(BaseModelError, match=broken):
+        read_base("a/b", "0" * 40, files, read)
+
+
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"---\n\xff: \xff\n---\n", b"---\nlicense: mit"])
 def test_a_card_that_is_no_text_states_nothing(content, folder, read_folder):
     (folder / "README.md").write_bytes(content)

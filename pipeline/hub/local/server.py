@@ -25,6 +25,7 @@ from pipeline.hub.local.blobs import make_folder
 from pipeline.hub.local.faults import Faults
 from pipeline.hub.local.faulty import Droppable
 from pipeline.hub.local.store import Store
+from pipeline.hub.local.xet_address import keep_port, read_address
 from pipeline.manifest import write_atomically
 
 if TYPE_CHECKING:
@@ -74,7 +75,8 @@ class LocalHub:
             if not self.store.readonly:
                 stack.enter_context(_owned(self._root))
                 self.store.blobs.discard_incoming()
-            hub_socket, files_socket = (stack.enter_context(closing(_listen(port))) for port in (self._port, 0))
+            hub_socket = stack.enter_context(closing(_listen(self._port)))
+            files_socket = stack.enter_context(closing(self._listen_again()))
             self.endpoint, files = _address(hub_socket), _address(files_socket)
             hub = Served(
                 self.store, self.endpoint, files, self._tokens, self._part_size, secrets.token_bytes(), self.faults
@@ -90,6 +92,18 @@ class LocalHub:
                 stack.callback((self._root / "server.json").unlink, missing_ok=True)
             self._running = stack.pop_all()
         return self
+
+    def _listen_again(self) -> socket.socket:
+        """The second origin, on the port that it had before unless that is taken."""
+        xet = self.store.xet.root
+        if self.store.readonly:
+            return _listen(0)
+        try:
+            listener = _listen(read_address(xet).port)
+        except UsageError:
+            listener = _listen(0)
+        keep_port(xet, listener.getsockname()[1])
+        return listener
 
     def __exit__(self, *exception: object) -> None:
         self._running.close()

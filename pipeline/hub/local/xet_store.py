@@ -5,6 +5,7 @@ xet/xorbs/ab/HASH.chunks     hash, size and end of every chunk; written before t
 xet/files/ab/HASH.json       SHA-256, size and terms of a file
 xet/sha256/ab/SHA256         the hash of the file with this SHA-256
 xet/chunks/ab/HASH           the xorb that holds a chunk which is offered for deduplication
+xet/address.json             see xet_address.py
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.hub.local.blobs import make_folder
 from pipeline.hub.local.refusals import ReadOnly, Refusal
+from pipeline.hub.local.xet_address import renew_name
 from pipeline.hub.local.xet_hashes import file_hash, from_text, is_shared, range_hash, to_text, xorb_hash
 from pipeline.hub.local.xet_shards import Term
 from pipeline.hub.local.xet_xorbs import plain_chunks, read_table, read_xorb, write_table
@@ -48,9 +50,10 @@ class XetStore:
     """Xorbs and files under `root`/xet; each is there whole or not at all, whenever the process is killed."""
 
     def __init__(self, root: Path, *, readonly: bool = False) -> None:
-        self._root = root / "xet"
+        self.root = root / "xet"
         self._readonly = readonly
         self._lock = threading.Lock()
+        self._sweeping = threading.Lock()
 
     def xorb_path(self, digest: bytes) -> Path:
         """Where the xorb is, or would be."""
@@ -92,12 +95,7 @@ class XetStore:
             if digest.hexdigest() != file.sha256:
                 raise Refusal(f"the file {file.id} has the SHA-256 {digest.hexdigest()}, not {file.sha256}")
         yield total, total
-        for file in new:
-            self._remember(file)
-        for xorb in xorbs:
-            for chunk, _ in xorb.chunks:
-                if is_shared(chunk):
-                    self._offer(chunk, xorb.digest)
+        self._keep(new, xorbs)
 
     def file(self, digest: bytes) -> XetFile | None:
         try:
@@ -115,13 +113,38 @@ class XetStore:
 
     def stored(self) -> list[str]:
         """The SHA-256 of every file, in order."""
-        return sorted(path.name for path in self._root.glob("sha256/*/*") if self.with_sha256(path.name))
+        return sorted(path.name for path in self.root.glob("sha256/*/*") if self.with_sha256(path.name))
 
-    def drop(self, sha256: str) -> None:
-        """Forget a file that no commit refers to; its xorbs stay, since other files may be made of them."""
+    def drop(self, sha256: str) -> set[bytes]:
+        """Forget a file that no commit refers to, and the xorbs that it is made of; other files may be too: `sweep`."""
         self._check_writable()
-        if file := self.with_sha256(sha256):
+        dropped = [file for file in self._files() if file.sha256 == sha256]
+        for file in dropped:
             self._path("files", file.id).with_suffix(".json").unlink(missing_ok=True)
+        return {term.xorb for file in dropped for term in file.terms}
+
+    def sweep(self, among: set[bytes] | None = None) -> None:
+        """Drop the xorbs of which no file is made, all of them or those `among` some, and what points at them.
+
+        Clients remember chunks of theirs as stored for good: from now on the address that they remember it by is gone.
+        """
+        self._check_writable()
+        with self._sweeping:
+            stored = {from_text(path.name) for path in self.root.glob("xorbs/*/*") if not path.suffix}
+            needed = {term.xorb for file in self._files() for term in file.terms}
+            unneeded = {to_text(xorb) for xorb in (stored if among is None else stored & among) - needed}
+            for name in unneeded:
+                self._path("xorbs", name).unlink()
+                self._path("xorbs", name).with_suffix(".chunks").unlink()
+            for offer in self.root.glob("chunks/*/*"):
+                if offer.read_text() in unneeded:
+                    offer.unlink()
+            if unneeded:
+                renew_name(self.root)
+
+    def _files(self) -> Iterator[XetFile]:
+        known = (self.file(from_text(path.stem)) for path in self.root.glob("files/*/*.json"))
+        return (file for file in known if file)
 
     def xorb_of(self, chunk: bytes) -> bytes | None:
         """A xorb that holds this chunk, if the chunk is one that is offered for deduplication."""
@@ -195,6 +218,18 @@ class XetStore:
             raise Refusal(f"the file {known.id} has the SHA-256 {known.sha256}, not {claim.sha256}")
         return XetFile(claim.digest, claim.sha256, sum(size for _, size in pairs), claim.terms)
 
+    def _keep(self, files: Sequence[XetFile], xorbs: Sequence[XorbClaim]) -> None:
+        with self._sweeping:
+            used = {term.xorb for file in files for term in file.terms} | {xorb.digest for xorb in xorbs}
+            if gone := [xorb for xorb in used if not self.xorb_path(xorb).exists()]:
+                raise Refusal(f"the xorb {to_text(gone[0])} was dropped meanwhile")
+            for file in files:
+                self._remember(file)
+            for xorb in xorbs:
+                for chunk, _ in xorb.chunks:
+                    if is_shared(chunk):
+                        self._offer(chunk, xorb.digest)
+
     def _remember(self, file: XetFile) -> None:
         """From here on the file can be committed, read and deduplicated against; it exists once its own record does."""
         record = {
@@ -217,7 +252,7 @@ class XetStore:
             write_atomically(path, content)
 
     def _path(self, kind: str, name: str) -> Path:
-        return self._root / kind / name[:2] / name
+        return self.root / kind / name[:2] / name
 
     def _check_writable(self) -> None:
         if self._readonly:

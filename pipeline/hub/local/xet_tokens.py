@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from pipeline.hub.local.access import part, served, visible, writable
 from pipeline.hub.local.refusals import NotAuthenticated, NotInScope
+from pipeline.hub.local.xet_address import path as path_of
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -49,8 +50,8 @@ def check_token(request: Request, *, write: bool = False) -> None:
 
 
 def xet_address(hub: Served) -> str:
-    """Where the Xet protocol is spoken: another one in every run, since the client remembers by it what is stored."""
-    return f"{hub.files}/xet/{hub.signature('xet')[:16]}"
+    """Where the Xet protocol is spoken; tokens are another matter, and good for one run of the server."""
+    return f"{hub.files}/xet/{path_of(hub.store.xet.root)}"
 
 
 def token_headers(hub: Served, scope: Literal["read", "write"]) -> dict[str, str]:

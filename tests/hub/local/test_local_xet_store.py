@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import random
 
 import pytest
@@ -140,6 +141,50 @@ def test_a_file_that_is_dropped_is_forgotten_until_it_is_registered_again(store)
     assert store.chunks(XORB)
     register(store)
     assert store.stored() == [SHA256]
+
+
+def test_a_xorb_that_no_file_is_made_of_is_swept_and_one_that_another_file_uses_is_not(store):
+    """The second file is made of chunks of both xorbs: it was deduplicated against the first one."""
+    register(store)
+    more = [random.Random(number).randbytes(2000 + number) for number in range(30, 33)]
+    other, packed = xet_objects.xorb(more)
+    store.add_xorb(other, packed)
+    terms = [(XORB, 0, 1), (other, 0, 1), (other, 1, 2), (other, 2, 3)]
+    list(store.register(*read_shard(xet_objects.shard_of_chunks([CONTENTS[0], *more], terms))))
+    both = hashlib.sha256(b"".join([CONTENTS[0], *more])).hexdigest()
+
+    assert store.drop(SHA256) == {XORB}
+    store.sweep()
+    assert b"".join(store.read(store.with_sha256(both))) == b"".join([CONTENTS[0], *more])
+    assert store.drop(both) == {XORB, other}
+    store.sweep(among={other})
+    assert (store.chunks(other), bool(store.chunks(XORB))) == (None, True)
+    store.sweep()
+    assert store.chunks(XORB) is None
+    assert not [path for path in (store.root / "xorbs").rglob("*") if path.is_file()]
+    assert store.xorb_of(chunk_hash(CONTENTS[0])) is None, "nobody is told to use it"
+    with pytest.raises(Refusal, match="never uploaded"):
+        register(store)
+
+
+def test_a_xorb_that_is_swept_while_its_file_is_registered_leaves_no_file(store):
+    steps = store.register(*read_shard(xet_objects.shard(CONTENTS)))
+    assert list(itertools.islice(steps, 2)) == [(0, 1), (1, 1)]
+    store.sweep()
+    with pytest.raises(Refusal, match="dropped meanwhile"):
+        next(steps)
+    assert store.with_sha256(SHA256) is None
+
+
+def test_every_file_of_the_same_bytes_is_dropped(store):
+    """The same bytes, cut in another place, are another file."""
+    register(store)
+    whole = [WHOLE[:3000], WHOLE[3000:]]
+    store.add_xorb(*xet_objects.xorb(whole))
+    list(store.register(*read_shard(xet_objects.shard(whole))))
+    assert store.drop(SHA256) == {XORB, xet_objects.xorb(whole)[0]}
+    store.sweep()
+    assert not [path for path in (store.root / "xorbs").rglob("*") if path.is_file()]
 
 
 def test_a_store_that_is_read_only_takes_nothing(tmp_path):

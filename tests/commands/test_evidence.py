@@ -10,7 +10,7 @@ import pytest
 from pipeline.cli import main
 from pipeline.evidence import Evidence
 
-SAMPLE = Path(__file__).parent / "golden" / "release" / "llama-bench.json"
+SAMPLE = Path(__file__).parents[1] / "golden" / "release" / "llama-bench.json"
 GGUF = "SmolLM2-135M-Instruct-Q4_K_M.gguf"
 FIGURES = """\
 reported: https://example.org/card
@@ -118,7 +118,7 @@ def test_a_spoilt_file_of_imports_is_not_written_over(here, imported, capsys):
 
 
 def test_what_is_imported_for_shipped_releases_is_what_their_files_say(here, capsys):
-    shipped = Path(__file__).parents[1] / "releases"
+    shipped = Path(__file__).parents[2] / "releases"
     for written in shipped.glob("*/published.yaml"):
         name = written.parent.name
         kept = here / "releases" / name / "imported.json"

@@ -1,4 +1,4 @@
-"""What `pipeline evidence import` does, free of arguments: read, check, merge, write."""
+"""What `pipeline evidence import` does: read, check, merge, write."""
 
 from __future__ import annotations
 

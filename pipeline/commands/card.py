@@ -1,4 +1,4 @@
-"""What the commands on cards do, free of arguments: find both sides, compare, print, write the page, open it."""
+"""What `pipeline card` does: write the card, check it, or show what changed of it, also as a page in a browser."""
 
 from __future__ import annotations
 
@@ -6,23 +6,22 @@ import webbrowser
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from pipeline import console, repository
-from pipeline.card import assets, pull_request
+from pipeline import console
+from pipeline.card import assets
 from pipeline.card.body import body
 from pipeline.card.diff import diff
 from pipeline.card.github_comment import comment
 from pipeline.card.plots import draw, plots
-from pipeline.card.pull_request import Touched
 from pipeline.card.snapshot import Snapshot
-from pipeline.errors import PipelineError, UsageError
+from pipeline.commands.opening import folders_of
+from pipeline.errors import CardDiffers, UsageError
 from pipeline.manifest import write_atomically
-from pipeline.release.find import RESERVED, release_names
 from pipeline.release.load import load_release
 from pipeline.stages import render, snapshots
 from pipeline.stages.card_inputs import inputs_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from pipeline.card.changes import Diff
@@ -33,26 +32,49 @@ if TYPE_CHECKING:
     from pipeline.stages.job import Folders
 
 Format = Literal["term", "github", "json"]
-# Bytes: the summary of a workflow's step holds a mebibyte.
-_SUMMARY = 1_000_000
+
+
+def card(name: str, *, check: bool) -> int:
+    folders = folders_of()
+    path = folders.release(name) / "README.md"
+    rendered, drawn = render.card_and_plots(load_release(folders.root, name), folders)
+    difference = rendered.encode() != (path.read_bytes() if path.exists() else b"")
+    shown = path.relative_to(folders.root)
+    if check and not path.exists():
+        raise CardDiffers(f"there is no {shown} yet", hint=f"Write it with `pipeline card {name}`, and commit it.")
+    if check and difference:
+        raise CardDiffers(
+            f"{shown} is not what its inputs render",
+            hint=f"See `pipeline card {name} --diff`; write it by leaving out --check.",
+        )
+    if check:
+        for plot, why in assets.wrong(path.parent, drawn).items():
+            raise CardDiffers(f"{shown.parent}/{plot} {why}", hint=f"`pipeline card {name}` puts it right.")
+    else:
+        write_atomically(path, rendered)
+        console.show_note(f"{shown} is {'written' if difference else 'unchanged'}")
+        for plot in assets.write(path.parent, drawn):
+            console.show_note(f"{shown.parent / plot} is {'written' if (path.parent / plot).exists() else 'removed'}")
+    return 0
 
 
 def show_diff(
     name: str,
-    folders: Folders,
+    workspace: Path | None,
     against: str | None,
     *,
-    form: Format = "term",
-    page: Path | None = None,
-    browse: bool = False,
+    form: Format,
+    page: Path | None,
+    browse: bool,
 ) -> int:
     """against: None prints nothing, "" stands for git's HEAD; page: where the page is written to.
 
     browse: write the page, into the workspace unless `page` says where, and open it.
     """
+    folders = folders_of(workspace)
     asked = load_release(folders.root, name)
     old = snapshots.before(asked, folders, against or "")
-    found, new = _compared(asked, folders, old, drawn=bool(page or browse))
+    found, new = compared(asked, folders, old, drawn=bool(page or browse))
     # The page first: whoever reads what is printed may stop in the middle.
     if page or browse:
         path = page or folders.workspace / "pages" / f"{name}.html"
@@ -65,85 +87,21 @@ def show_diff(
     return 0
 
 
-def show_touched(folders: Folders, revision: str, check: Callable[[str], object], summary: Path | None) -> int:
-    """One comment on all cards that differ from what a git revision holds, or from what their inputs render.
-
-    check: raises for a card, by its name, that is not what its inputs render; after all are shown so does this, then.
-    summary: where the same is written with more room.
-    """
-    held = repository.committed_files(folders.root, revision, "releases")
-    if held is None:
-        raise UsageError(f"there is no commit `{revision}` to compare with")
-    looked = [_look(name, folders, revision, held, check) for name in release_names(folders.root)]
-    found = [*(one for one, _ in looked if one), *_removed(folders.root, held[1])]
-    touched = sorted(found, key=lambda one: one.name)
-    if touched:
-        console.show_text(pull_request.page(touched))
-        if summary:
-            write_atomically(summary, pull_request.page(touched, _SUMMARY))
-    for _, failure in looked:
-        if failure:
-            raise failure
-    return 0
-
-
-def show_digest(name: str, folders: Folders) -> int:
+def show_digest(name: str) -> int:
     """What `pipeline release --reviewed` takes, of the card that the inputs render."""
+    folders = folders_of()
     console.show_text(render.digest(render.rendered(load_release(folders.root, name), folders)))
     return 0
 
 
-def show_body(name: str, folders: Folders) -> int:
+def show_body(name: str) -> int:
     """The card that the inputs render, as the summary of a workflow shows it."""
+    folders = folders_of()
     console.show_text(body(render.rendered(load_release(folders.root, name), folders)))
     return 0
 
 
-def _look(
-    name: str, folders: Folders, revision: str, held: tuple[str, Mapping[str, bytes]], check: Callable[[str], object]
-) -> tuple[Touched | None, PipelineError | None]:
-    """What is to be told of a release, and why its card fails the check; held: the commit and its `releases/`."""
-    commit, before = held
-    folder = folders.release(name)
-    failure: PipelineError | None = None
-    try:
-        if (folder / "README.md").exists() or f"{name}/README.md" in before:
-            check(name)
-        if not _differs(folder, snapshots.inside(name, before), before.get(f"{name}/release.yaml")):
-            return None, None
-    except PipelineError as error:
-        failure = error
-    try:
-        asked = load_release(folders.root, name)
-        found, _ = _compared(asked, folders, snapshots.held(asked, folders, revision, commit, before))
-    except PipelineError as error:
-        return Touched(name, _told(failure or error), None), failure
-    return Touched(name, _told(failure) if failure else "", found), failure
-
-
-def _removed(root: Path, before: Mapping[str, bytes]) -> list[Touched]:
-    """Releases and cards that were there and are not any more, by the files in `releases/` before."""
-    paths = [path for path in before if path.count("/") == 1 and path.endswith(("/release.yaml", "/README.md"))]
-    gone = {path.partition("/")[0] for path in paths if not (root / "releases" / path).exists()}
-    names = gone - {RESERVED, *release_names(root)}
-    return [Touched(name, f"releases/{name} is removed by this", None) for name in names]
-
-
-def _differs(folder: Path, before: Mapping[str, bytes], asked: bytes | None) -> bool:
-    """Whether a card, its figures, its lock or its plots are not what they were.
-
-    asked: release.yaml as it was. One whose card was never written is shown as it is planned by that.
-    """
-    if snapshots.card_files(folder) != before:
-        return True
-    return not (folder / "README.md").exists() and (folder / "release.yaml").read_bytes() != asked
-
-
-def _told(error: PipelineError) -> str:
-    return f"{error}\n{error.hint}".strip()
-
-
-def _compared(asked: Asked, folders: Folders, old: Snapshot, *, drawn: bool = False) -> tuple[Diff, Snapshot]:
+def compared(asked: Asked, folders: Folders, old: Snapshot, *, drawn: bool = False) -> tuple[Diff, Snapshot]:
     """What changed since `old`, and the state now; drawn: with its plots, even if not written."""
     inputs = inputs_of(asked, folders)
     new = _rendered(inputs, folders)

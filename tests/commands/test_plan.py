@@ -5,15 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 from pipeline.cli import main
-from pipeline.evidence import Evidence, Measurement
-from pipeline.lock import Lock, LockedBase, LockedRecipe, LockedTarget, TensorClass
-from pipeline.manifest import Manifest
 
 # In a process of its own, since memory that other tests have taken would count. Linux's ru_maxrss would count it all
 # the same: it begins with what the parent held when it forked.
@@ -29,19 +24,6 @@ else:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(code, peak, file=sys.stderr)
 """
-LOCK = Lock(
-    LockedBase("someone/model", "c" * 40, "d" * 64),
-    LockedRecipe("mixed", 1, "e" * 64, "error"),
-    Manifest(()),
-    800,
-    450,
-    4.5,
-    (TensorClass("mlp.up_proj", 800, "4 bit g64", 450),),
-    (),
-    {},
-    LockedTarget("someone/model-mlx", "v1"),
-)
-ROOT = Path(__file__).parent.parent
 OFFLINE = {"HF_ENDPOINT": "http://127.0.0.1:9"}
 
 
@@ -100,68 +82,6 @@ def test_a_context_that_is_none_is_refused(repository):
     assert "--context must be a number of tokens, such as `128k`" in said
 
 
-def test_two_releases_are_compared_offline_for_people_and_for_programs(repository):
-    for name, perplexity in (("demo", 12.5), ("demo-refused", 97.0)):
-        values = {"perplexity": perplexity, "standard_error": 0.4, "tokens": 1022}
-        row = Measurement("perplexity", "quantized", "a" * 64, values, {"window": 512}, {}, {}, "2026-01-01T00:00:00Z")
-        folder = repository.root / "releases" / name
-        (folder / "evidence.json").write_text(Evidence((row,)).to_json())
-        (folder / "release.lock.json").write_text(LOCK.to_json())
-    code, out = repository.run("compare", "demo", "demo-refused")
-    assert code == 0, out
-    assert "demo-refused against demo" in out
-    assert re.search(r"worse +perplexity +12\.50 ± 0\.40 +97\.00 ± 0\.40 +\+84\.50 ± 0\.57, independent", out)
-    code, out = repository.run("compare", "demo", "demo-refused", "--json")
-    assert [row["word"] for row in json.loads(out)["figures"]] == ["worse"]
-    assert not repository.workspace.exists()
-
-
-def test_the_plots_of_a_card_are_written_checked_and_removed(repository, monkeypatch, capsys):
-    def run(*arguments):
-        code = main(["card", "demo", *arguments])
-        said = capsys.readouterr()
-        return code, said.out + said.err
-
-    monkeypatch.chdir(repository.root)
-    folder = repository.root / "releases/demo"
-    for name in ("release.lock.json", "evidence.json"):
-        shutil.copy(ROOT / "releases/demo" / name, folder)
-    plot = folder / "assets/bytes_by_class.png"
-    code, out = run()
-    assert (code, "releases/demo/assets/bytes_by_class.png is written" in out) == (0, True), out
-    assert run("--check") == (0, "")
-    before = plot.read_bytes()
-    lock = folder / "release.lock.json"
-    lock.write_text(lock.read_text().replace('"bytes": 30081024', '"bytes": 30081025', 1))
-    assert run("--check")[0] == 5
-    assert run()[0] == 0
-    assert plot.read_bytes() != before
-    plot.write_bytes(before)
-    for spoil, told in (
-        (lambda: None, "releases/demo/assets/bytes_by_class.png was drawn from other figures"),
-        (plot.unlink, "releases/demo/assets/bytes_by_class.png is missing"),
-        (
-            lambda: (folder / "assets/speed.png").write_bytes(before),
-            "assets/speed.png shows what the card no longer does",
-        ),
-    ):
-        spoil()
-        code, out = run("--check")
-        assert (code, told in out, "`pipeline card demo` puts it right" in out) == (5, True, True), out
-        run()
-    assert run("--check") == (0, "")
-    assert not (folder / "assets/speed.png").exists()
-
-
-def test_a_release_that_cannot_be_compared_is_named(repository):
-    for arguments, told in (
-        (("demo", "demo-refussed"), "did you mean `demo-refused`?"),
-        (("demo", "demo-refused"), "release.lock.json is not there: releases are compared by it"),
-    ):
-        code, out = repository.run("compare", *arguments)
-        assert (code, told in out, "Traceback" in out) == (2, True, False), out
-
-
 def test_a_plan_for_people_shows_tasks_tensors_rules_and_memory(repository):
     code, out = repository.run("plan", "demo")
     assert code == 0
@@ -193,17 +113,3 @@ def test_a_plan_of_a_release_whose_license_nobody_states_ends_with_one_error(rep
     told = capsys.readouterr().err
     assert "error: nobody states the license of demo: releases/demo/release.yaml has no `license`" in told
     assert "Say it in releases/demo/release.yaml, such as `license: apache-2.0`" in told
-
-
-def test_a_card_is_checked_byte_by_byte(repository, monkeypatch, capsys):
-    monkeypatch.chdir(repository.root)
-    folder = repository.root / "releases/demo"
-    for name in ("release.lock.json", "evidence.json"):
-        shutil.copy(ROOT / "releases/demo" / name, folder)
-    assert main(["card", "demo"]) == 0
-    written = (folder / "README.md").read_bytes()
-    assert main(["card", "demo", "--check"]) == 0
-    for other in (written.replace(b"\n", b"\r\n"), written + b"\xff"):
-        (folder / "README.md").write_bytes(other)
-        assert main(["card", "demo", "--check"]) == 5
-        assert "README.md is not what its inputs render" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""What `pipeline init` does, free of arguments: propose a release, try it, and put it in place whole or not at all."""
+"""What `pipeline init` does: propose a release, try it, and put it in place whole or not at all."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from pipeline import console
+from pipeline.commands.opening import folders_of
 from pipeline.errors import CardInvalid, PipelineError, UsageError
 from pipeline.hub.connect import connect
 from pipeline.hub.protocol import Repository
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-WORKSPACE = ".pipeline"
 _REVISION = re.compile(r"[A-Za-z0-9][\w./-]*", re.ASCII)
 _IGNORED = "# Where pipeline keeps weights while it works.\n/.pipeline/\n"
 
@@ -69,7 +69,7 @@ def init(
     )
     if wanted.target == wanted.base:
         raise UsageError("--target is the base itself, which the result would be published over")
-    folders = Folders(root, Path(workspace).resolve() if workspace else root / WORKSPACE)
+    folders = folders_of(workspace, root)
     if place == "local":
         _seed(folders, Repository(base))
     with connect(place, folders.hub, writable=False, told=console.show_note) as hub:

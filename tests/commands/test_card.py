@@ -7,42 +7,11 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from card_repository import DEMO, WRITTEN, git, worsen
 
 from pipeline.cli import main
-
-DEMO = Path(__file__).parent.parent / "releases" / "demo"
-WRITTEN = ("README.md", "evidence.json", "release.lock.json")
-
-
-def git(root, *arguments):
-    who = ("-c", "user.name=Somebody", "-c", "user.email=somebody@example.org", "-c", "init.defaultBranch=main")
-    done = subprocess.run(["git", *who, *arguments], cwd=root, capture_output=True, text=True, check=True)
-    return done.stdout.strip()
-
-
-@pytest.fixture
-def demo(repository, monkeypatch):
-    """The folder of the demo's release, with what its run left, outside of git."""
-    folder = repository.root / "releases" / "demo"
-    shutil.rmtree(repository.root / ".git")
-    for name in WRITTEN:
-        shutil.copy(DEMO / name, folder)
-    shutil.copytree(DEMO / "assets", folder / "assets")
-    monkeypatch.chdir(repository.root)
-    return folder
-
-
-@pytest.fixture
-def committed(demo):
-    """The same as the only commit of a git repository."""
-    root = demo.parents[1]
-    git(root, "init", "--quiet")
-    git(root, "add", ".")
-    git(root, "commit", "--quiet", "--message", "The demo")
-    return demo
 
 
 def said(capsys, *arguments):
@@ -50,15 +19,6 @@ def said(capsys, *arguments):
     code = main(["card", "demo", *arguments])
     captured = capsys.readouterr()
     return code, captured.out, captured.err
-
-
-def worsen(folder, perplexity=19.0):
-    """One figure of the evidence, the perplexity of the result, by hand."""
-    path = folder / "evidence.json"
-    table = json.loads(path.read_text())
-    (row,) = [row for row in table["measurements"] if (row["measure"], row["subject"]) == ("perplexity", "quantized")]
-    row["values"]["perplexity"] = perplexity
-    path.write_text(json.dumps(table, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
 
 
 def test_nothing_changed_since_the_last_commit(committed, capsys):
@@ -183,6 +143,12 @@ def test_what_is_nothing_of_that_is_one_error_that_lists_what_is(against, commit
     assert not git(committed.parents[1], "status", "--porcelain")
 
 
+@pytest.mark.parametrize(("against", "close"), [("publishd", "published"), ("demo-refussed", "demo-refused")])
+def test_what_is_nearly_something_is_asked_about(against, close, committed, capsys):
+    code, _, err = said(capsys, f"--diff={against}")
+    assert (code, f"did you mean `{close}`?" in err) == (2, True), err
+
+
 def test_a_name_of_two_things_is_refused(committed, capsys):
     root = committed.parents[1]
     git(root, "tag", "demo-refused")
@@ -294,111 +260,6 @@ def test_open_shows_the_page_in_a_browser(committed, capsys, tmp_path, repositor
     assert shown.read_text() == page.resolve().as_uri()
 
 
-def cards(capsys, *arguments):
-    code = main(["cards", *arguments])
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
-
-
-def test_cards_that_nothing_touches_are_not_told_of(committed, capsys):
-    assert cards(capsys, "HEAD") == (0, "", "")
-
-
-def test_a_card_that_was_rendered_again_is_told_of(committed, capsys, tmp_path):
-    worsen(committed)
-    assert main(["card", "demo"]) == 0
-    capsys.readouterr()
-    code, out, _ = cards(capsys, "HEAD", "--summary", str(tmp_path / "summary.md"))
-    assert code == 0
-    assert out.startswith("<!-- pipeline: the cards of this pull request -->\n## Model cards\n")
-    assert "| **worse** | perplexity |" in " ".join(out.split())
-    assert (tmp_path / "summary.md").read_text() == out
-
-
-def test_a_release_that_has_not_run_is_told_of_when_it_changes(committed, capsys):
-    path = committed.parent / "demo-refused/release.yaml"
-    path.write_text(path.read_text().replace("title: ", "title: Very ", 1))
-    code, out, _ = cards(capsys, "HEAD")
-    assert code == 0
-    assert "### demo-refused" in out
-    assert "[!WARNING]" not in out
-    assert "### demo:" not in out
-
-
-def test_a_release_that_cannot_be_read_is_told_of_and_the_others_too(committed, capsys):
-    worsen(committed)
-    path = committed.parent / "demo-refused/release.yaml"
-    path.write_text(path.read_text().replace("title: ", "titel: ", 1))
-    (path.parent / "README.md").write_text("# A card\n")
-    code, out, err = cards(capsys, "HEAD")
-    assert code == 5, "the first of both"
-    assert "releases/demo/README.md is not what its inputs render" in out
-    assert "### demo-refused: no card" in out
-    assert "releases/demo-refused/release.yaml:" in out
-    assert "error: releases/demo/README.md" in err
-
-
-def test_a_revision_that_is_none_is_said(committed, capsys):
-    code, out, err = cards(capsys, "HEAD~9")
-    assert (code, out) == (2, "")
-    assert "there is no commit `HEAD~9`" in err
-
-
-def test_a_release_that_is_removed_is_told_of(committed, capsys):
-    shutil.rmtree(committed.parent / "demo-refused")
-    shutil.rmtree(committed)
-    code, out, _ = cards(capsys, "HEAD")
-    assert code == 0
-    for name in ("demo", "demo-refused"):
-        assert f"### {name}: no card\n\n> [!WARNING]\n> releases/{name} is removed by this\n" in out
-    assert out.index("demo:") < out.index("demo-refused:")
-
-
-def test_a_figure_that_the_card_shows_the_same_is_told_of(committed, capsys):
-    path = committed / "evidence.json"
-    (old,) = [
-        row["values"]["perplexity"]
-        for row in json.loads(path.read_text())["measurements"]
-        if (row["measure"], row["subject"]) == ("perplexity", "quantized")
-    ]
-    worsen(committed, old * (1 + 1e-9))
-    assert main(["card", "demo"]) == 0
-    assert "README.md is unchanged" in capsys.readouterr().err
-    git(committed, "commit", "--quiet", "--message", "The plots as they are drawn now", "assets")
-    code, out, _ = cards(capsys, "HEAD")
-    assert (code, "| perplexity |" in out) == (0, True)
-
-
-@pytest.mark.parametrize("file", ["assets/other.png", "release.lock.json"])
-def test_any_file_of_a_card_counts(file, committed, capsys):
-    path = committed / file
-    path.write_bytes((path.read_bytes() if path.exists() else b"") + b"\n")
-    code, out, _ = cards(capsys, "HEAD")
-    assert (code, "### demo:" in out) == (0, True)
-
-
-def test_the_revision_is_a_revision_whatever_else_has_its_name(committed, capsys):
-    root = committed.parents[1]
-    for name in ("docs", "demo-refused"):
-        git(root, "branch", name)
-    (root / "docs").mkdir()
-    worsen(committed)
-    assert main(["card", "demo"]) == 0
-    capsys.readouterr()
-    for name in ("docs", "demo-refused"):
-        code, out, _ = cards(capsys, name)
-        assert (code, "### demo: 1 worse" in out, "no card" in out) == (0, True, False), name
-
-
-def test_why_there_is_no_card_is_said(committed, capsys):
-    draft = committed.parent / "draft"
-    draft.mkdir()
-    (draft / "release.yaml").write_text("titel: A draft\n")
-    code, out, _ = cards(capsys, "HEAD")
-    assert code == 0
-    assert "### draft: no card\n\n> [!WARNING]\n> releases/draft/release.yaml:" in out
-
-
 def test_without_the_program_git_the_written_card_is_compared(committed):
     done = subprocess.run(
         [sys.executable, "-m", "pipeline", "card", "demo", "--diff"],
@@ -417,3 +278,54 @@ def test_a_repository_that_git_refuses_is_not_taken_for_none(committed, capsys, 
     assert (code, out) == (2, "")
     assert "git refuses this repository" in err
     assert "safe.directory" in err
+
+
+def test_the_plots_of_a_card_are_written_checked_and_removed(repository, monkeypatch, capsys):
+    def run(*arguments):
+        code = main(["card", "demo", *arguments])
+        said = capsys.readouterr()
+        return code, said.out + said.err
+
+    monkeypatch.chdir(repository.root)
+    folder = repository.root / "releases/demo"
+    for name in ("release.lock.json", "evidence.json"):
+        shutil.copy(DEMO / name, folder)
+    plot = folder / "assets/bytes_by_class.png"
+    code, out = run()
+    assert (code, "releases/demo/assets/bytes_by_class.png is written" in out) == (0, True), out
+    assert run("--check") == (0, "")
+    before = plot.read_bytes()
+    lock = folder / "release.lock.json"
+    lock.write_text(lock.read_text().replace('"bytes": 30081024', '"bytes": 30081025', 1))
+    assert run("--check")[0] == 5
+    assert run()[0] == 0
+    assert plot.read_bytes() != before
+    plot.write_bytes(before)
+    for spoil, told in (
+        (lambda: None, "releases/demo/assets/bytes_by_class.png was drawn from other figures"),
+        (plot.unlink, "releases/demo/assets/bytes_by_class.png is missing"),
+        (
+            lambda: (folder / "assets/speed.png").write_bytes(before),
+            "assets/speed.png shows what the card no longer does",
+        ),
+    ):
+        spoil()
+        code, out = run("--check")
+        assert (code, told in out, "`pipeline card demo` puts it right" in out) == (5, True, True), out
+        run()
+    assert run("--check") == (0, "")
+    assert not (folder / "assets/speed.png").exists()
+
+
+def test_a_card_is_checked_byte_by_byte(repository, monkeypatch, capsys):
+    monkeypatch.chdir(repository.root)
+    folder = repository.root / "releases/demo"
+    for name in ("release.lock.json", "evidence.json"):
+        shutil.copy(DEMO / name, folder)
+    assert main(["card", "demo"]) == 0
+    written = (folder / "README.md").read_bytes()
+    assert main(["card", "demo", "--check"]) == 0
+    for other in (written.replace(b"\n", b"\r\n"), written + b"\xff"):
+        (folder / "README.md").write_bytes(other)
+        assert main(["card", "demo", "--check"]) == 5
+        assert "README.md is not what its inputs render" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""What each `pipeline recipe` command does, free of arguments: read, decide, show or write."""
+"""What `pipeline recipe` does: show, import or propose a recipe."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from pipeline import console
 from pipeline.card.figures import quantity
+from pipeline.commands.opening import folders_of, hub_of
 from pipeline.errors import UsageError
-from pipeline.hub.connect import connect
 from pipeline.manifest import write_atomically
 from pipeline.release.candidates import parse_allowed, parse_weighted
 from pipeline.release.find import find_root, recipe_file
@@ -19,7 +19,7 @@ from pipeline.release.overview import overview
 from pipeline.release.recipe import assign
 from pipeline.release.tensor_types import import_tensor_types, is_tensor_types
 from pipeline.release.written import check_name, parse_size
-from pipeline.stages.job import Folders, base_of
+from pipeline.stages.job import base_of
 from pipeline.stages.solve import Asked, Watcher, propose_recipe
 
 if TYPE_CHECKING:
@@ -28,16 +28,15 @@ if TYPE_CHECKING:
     from pipeline.release.draft import Draft
     from pipeline.release.recipe import Decision
 
-WORKSPACE = ".pipeline"
 _LARGEST = 1 << 20
 
 
 def show(name: str, release: str, workspace: Path | None, *, as_json: bool) -> int:
     from pipeline.weights.architecture import modules
 
-    folders = _folders(workspace)
+    folders = folders_of(workspace)
     recipe, asked = load_recipe(folders.root, name), load_release(folders.root, release)
-    with connect(asked.release.hub, folders.hub, writable=False, told=console.show_note) as hub:
+    with hub_of(asked, folders, writable=False) as hub:
         base = base_of(asked, folders, hub, keep=False)
     rows = overview(assign(recipe, modules(base)))
     if as_json:
@@ -76,9 +75,9 @@ def solve(
     asked = Asked(_budget(budget), budget, said, tuple(map(parse_allowed, allow)), tuple(map(parse_weighted, weights)))
     if name is not None:
         _absent(find_root(Path.cwd()), name)
-    folders = _folders(workspace)
+    folders = folders_of(workspace)
     described = load_release(folders.root, release)
-    with connect(described.release.hub, folders.hub, writable=False, told=console.show_note) as hub:
+    with hub_of(described, folders, writable=False) as hub:
         base = base_of(described, folders, hub, keep=False)
     progress = _Measuring()
     watcher = Watcher(progress.begin, progress.advance)
@@ -165,8 +164,3 @@ def _text(path: Path) -> str:
     if len(content) > _LARGEST:
         raise UsageError(f"{path} is larger than a list of overrides can be")
     return text
-
-
-def _folders(workspace: Path | None) -> Folders:
-    root = find_root(Path.cwd())
-    return Folders(root, Path(workspace).resolve() if workspace else root / WORKSPACE)

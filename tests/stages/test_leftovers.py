@@ -1,0 +1,56 @@
+"""The folders of base and model hold what the release has, and nothing of an earlier one."""
+
+from __future__ import annotations
+
+import pytest
+from small_release import SmallRelease
+
+from pipeline.engine.workspace import Output, Record
+from pipeline.release.load import load_release
+from pipeline.stages import download, quantize
+from pipeline.stages.job import Folders, open_job
+from pipeline.stages.leftovers import sweep
+
+
+@pytest.fixture
+def job(repository):
+    small = SmallRelease(repository.root)
+    with small.hub() as hub:
+        yield open_job(load_release(small.root, "demo"), Folders(small.root, small.root / ".pipeline"), hub, keep=False)
+
+
+def made(job, task, *paths):
+    """Files that a task made some time ago, with its record."""
+    outputs = []
+    for path in paths:
+        file = job.workspace.path(path)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(path)
+        outputs.append(Output(path, len(path), file.stat().st_mtime_ns, "0" * 64))
+    job.workspace.keep(Record(task, {}, {}, tuple(outputs)))
+
+
+def there(job):
+    folders = (job.workspace.path(folder) for folder in (download.BASE, quantize.MODEL))
+    return {f"{path.parent.name}/{path.name}" for folder in folders for path in folder.rglob("*")}
+
+
+def test_what_an_earlier_release_made_goes_and_what_somebody_put_there_stays(job):
+    shard = job.layout.shards[0].name
+    made(job, download.base_task("config.json"), "base/config.json")
+    made(job, download.base_task("model-00001-of-00007.safetensors"), "base/model-00001-of-00007.safetensors")
+    made(job, quantize.name(shard), f"model/{shard}")
+    made(job, quantize.name("model-00001-of-00009.safetensors"), "model/model-00001-of-00009.safetensors")
+    made(job, quantize.SIDE_FILES, "model/config.json", "model/merges.txt")
+    made(job, "validate/quality", "validate/quality.json")
+    (job.workspace.path(quantize.MODEL) / "notes.txt").write_text("mine")
+    assert sweep(job) == [
+        "base/model-00001-of-00007.safetensors",
+        "model/model-00001-of-00009.safetensors",
+        "model/merges.txt",
+    ]
+    assert there(job) == {"base/config.json", f"model/{shard}", "model/config.json", "model/notes.txt"}
+    assert job.workspace.recorded("download") == [download.base_task("config.json")]
+    assert job.workspace.recorded("quantize") == [quantize.name(shard), quantize.SIDE_FILES]
+    assert job.workspace.path("validate/quality.json").exists()
+    assert sweep(job) == []

@@ -19,7 +19,6 @@ from pipeline.hub.local.server import LocalHub
 
 SHARDS, FEWER, IN_BETWEEN = 70, 62, 36
 _ATTENTION = r"  - {match: 'self_attn\.', bits: 8"
-_SHARED = r"  - {match: 'shared_experts\.', bits: 8"
 _LESS = "  - {match: '%s\\.', layers: '%s', bits: 4, why: to have fewer shards}\n"
 # Those of earlier layers keep their bytes, and none keeps its name.
 MANY = RECIPE.replace(_ATTENTION, _LESS % ("self_attn", "3") + _ATTENTION)

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 from collections import Counter
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING
 
 import httpx2
-from huggingface_hub import (
-    CommitOperationAdd,
-    CommitOperationCopy,
-    CommitOperationDelete,
-    HfApi,
-)
+from huggingface_hub import CommitOperationDelete, HfApi
 from huggingface_hub._commit_api import _fetch_upload_modes
 from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 from huggingface_hub.hf_api import RepoFile
@@ -24,6 +18,7 @@ from huggingface_hub.utils import build_hf_headers, get_session, get_token, hf_r
 from pipeline.errors import HubError, HubRefused
 from pipeline.hub import client, lfs_process, xet
 from pipeline.hub.account import check_may_create, is_free
+from pipeline.hub.additions import Addition, addition, operation
 from pipeline.hub.download import download
 from pipeline.hub.failures import translated
 from pipeline.hub.protocol import Commit, Storage, Upload, untold
@@ -31,7 +26,7 @@ from pipeline.hub.remote import RangesIgnored, RemoteFile
 from pipeline.manifest import File, Manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from pipeline.hub.protocol import Advance, Copy, Repository
@@ -156,7 +151,7 @@ class HuggingFace:
 
     def missing(self, repository: Repository, uploads: Sequence[Upload]) -> Sequence[Upload]:
         with translated(f"ask what {repository} has to be sent"):
-            large = [addition.upload for addition in self._large(repository, [_addition(each) for each in uploads])]
+            large = [each.upload for each in self._large(repository, [addition(upload) for upload in uploads])]
             held = self._held(repository, large)
         return [upload for upload in large if upload.file.sha256 not in held]
 
@@ -164,7 +159,7 @@ class HuggingFace:
         with translated(f"upload {upload.file.path} to {repository}"):
             if not xet.is_available():
                 self._api.preupload_lfs_files(
-                    repository.id, [_addition(upload, advance)], repo_type=repository.kind, num_threads=1
+                    repository.id, [addition(upload, advance)], repo_type=repository.kind, num_threads=1
                 )
             elif self._held(repository, [upload]):
                 advance(upload.file.size)
@@ -180,11 +175,11 @@ class HuggingFace:
         parent: str,
         message: str,
     ) -> str:
-        operations = [_operation(upload) for upload in uploads]
+        operations = [operation(upload) for upload in uploads]
         removals = [CommitOperationDelete(path, is_folder=False) for path in deletes]
         with translated(f"commit to {repository}"):
             if xet.is_available():
-                self._send_large(repository, [each for each in operations if isinstance(each, _Counted)])
+                self._send_large(repository, [each for each in operations if isinstance(each, Addition)])
             commit = self._api.create_commit(
                 repository.id,
                 [*operations, *removals],
@@ -205,18 +200,18 @@ class HuggingFace:
     def address(self, repository: Repository, revision: str | None = None) -> str:
         return f"{self._shown}/{repository}" + (f"/tree/{revision}" if revision else "")
 
-    def _send_large(self, repository: Repository, additions: Sequence[_Counted]) -> None:
+    def _send_large(self, repository: Repository, additions: Sequence[Addition]) -> None:
         """Leave the client nothing to send but the commit: it knows one way, and would divide again what is there."""
         large = self._large(repository, additions)
-        held = self._held(repository, [addition.upload for addition in large])
-        for addition in large:
-            if addition.upload.file.sha256 not in held:
-                self._send(repository, addition.upload, untold)
-            addition.mark_uploaded()
+        held = self._held(repository, [each.upload for each in large])
+        for each in large:
+            if each.upload.file.sha256 not in held:
+                self._send(repository, each.upload, untold)
+            each.mark_uploaded()
 
-    def _large(self, repository: Repository, additions: Sequence[_Counted]) -> list[_Counted]:
+    def _large(self, repository: Repository, additions: Sequence[Addition]) -> list[Addition]:
         """Those that go to large-file storage; the Hub is asked where size does not say."""
-        unclear = [addition for addition in additions if addition.upload.file.size <= _SURELY_LARGE]
+        unclear = [each for each in additions if each.upload.file.size <= _SURELY_LARGE]
         _fetch_upload_modes(
             unclear, repository.kind, repository.id, build_hf_headers(token=self._token), "main", self.endpoint
         )
@@ -234,7 +229,7 @@ class HuggingFace:
 
     def _held(self, repository: Repository, uploads: Sequence[Upload]) -> set[str]:
         """The SHA-256 of those of the large files whose bytes the Hub says that it holds already."""
-        wanted = [_addition(upload).upload_info for upload in uploads]
+        wanted = [addition(upload).upload_info for upload in uploads]
         held: set[str] = set()
         for start in range(0, len(wanted), _BATCH):
             objects, _, _ = post_lfs_batch_info(
@@ -255,54 +250,3 @@ def _file(entry: RepoFile) -> File:
     if entry.lfs:
         return File(entry.path, entry.size, sha256=entry.lfs.sha256)
     return File(entry.path, entry.size, git_sha1=entry.blob_id)
-
-
-class _Counted(CommitOperationAdd):
-    """An addition that tells how many bytes of its file the client has read to send them."""
-
-    upload: Upload
-    advance: Callable[[int], None]
-
-    @property
-    def is_large(self) -> bool:
-        """Whether the Hub wants it in large-file storage; it has to have been asked."""
-        return self._upload_mode == "lfs"
-
-    def mark_uploaded(self) -> None:
-        """Let a commit name the file by its digest without looking at its bytes."""
-        self._upload_mode = "lfs"
-        self._is_uploaded = True
-
-    @contextlib.contextmanager
-    def as_file(self, with_tqdm: bool = False) -> Iterator[BinaryIO]:
-        if not with_tqdm:
-            with super().as_file() as file:
-                yield file
-            return
-        with _CountedFile(str(self.path_or_fileobj)) as counted:
-            counted.advance = self.advance
-            yield cast("BinaryIO", counted)
-
-
-class _CountedFile(io.FileIO):
-    advance: Callable[[int], None]
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        block = super().read(size)
-        self.advance(len(block))
-        return block
-
-
-def _operation(upload: Upload | Copy) -> _Counted | CommitOperationCopy:
-    if isinstance(upload, Upload):
-        return _addition(upload)
-    return CommitOperationCopy(upload.file.path, upload.file.path, src_revision=upload.commit)
-
-
-def _addition(upload: Upload, advance: Callable[[int], None] = lambda _: None) -> _Counted:
-    addition = _Counted(upload.file.path, upload.source)
-    addition.upload = upload
-    addition.advance = advance
-    # Known since the file was written: the client would read all of it again to find out.
-    addition.upload_info.sha256 = bytes.fromhex(upload.file.sha256)
-    return addition

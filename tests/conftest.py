@@ -94,6 +94,20 @@ def browser():
         yield driven
 
 
+@pytest.fixture(scope="session")
+def node(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory):
+    """The Hub's client for JavaScript at the version of its lock file; every CI has it."""
+    import javascript
+
+    try:
+        return javascript.install(tmp_path_factory.mktemp("node") / "client", pytestconfig.cache.mkdir("npm"))
+    except (ImportError, subprocess.SubprocessError) as error:
+        why = f"the Hub's client for JavaScript cannot be installed: {getattr(error, 'stderr', None) or error}"
+    if IN_CI:
+        pytest.fail(why)
+    pytest.skip(why)
+
+
 @dataclass(frozen=True)
 class ReleaseRepository:
     """A copy of this repository's releases, to run the command line in."""

@@ -15,7 +15,7 @@ from pipeline.errors import ThresholdsMissed, Unmeasurable, UsageError
 from pipeline.hub.protocol import Repository
 from pipeline.release.load import load_release
 from pipeline.release.written import parse_size
-from pipeline.stages import commit, creating, measuring, quantize, render, text, upload, validate
+from pipeline.stages import commit, creating, measuring, quantize, render, sign, text, upload, validate
 from pipeline.stages.leftovers import sweep
 from pipeline.stages.publishing import Publishing
 from pipeline.stages.room import check_room
@@ -72,6 +72,7 @@ def _carry_out(
         planned = plan(stages.tasks(job, until), job.workspace)
         console.show_plan(planned, every=every, dry_run=False)
         publishing.check_planned(job, planned)
+        sign.check_planned(job, planned)
         if swept := sweep(job):
             more = f" and {len(swept) - 1} more" if swept[1:] else ""
             console.show_note(f"removed what an earlier release made: {swept[0]}{more}")

@@ -1,4 +1,4 @@
-"""Whether an account may publish to a repository that does not exist yet, by what the Hub says of its token."""
+"""Whether an account may publish to a new repository, and whether it pays, by what the Hub says of its token."""
 
 from __future__ import annotations
 
@@ -38,3 +38,13 @@ def check_may_create(repository: Repository, account: Mapping[str, Any]) -> None
             f"{name} may only read in {owner}, and {repository} is to be created",
             hint=f"Ask an administrator of {owner} for the right to write, or correct target.repo in release.yaml.",
         )
+
+
+def is_free(repository: Repository, account: Mapping[str, Any]) -> bool | None:
+    """Whether the repository belongs to this account and it pays nothing; None where the Hub does not say.
+
+    Of an organization it only says whether it could be charged, not what its plan is.
+    """
+    pays = account.get("isPro")
+    is_own = repository.id.partition("/")[0] == account.get("name")
+    return not pays if is_own and isinstance(pays, bool) else None

@@ -23,10 +23,10 @@ from huggingface_hub.utils import build_hf_headers, get_session, get_token, hf_r
 
 from pipeline.errors import HubError, HubRefused
 from pipeline.hub import client, lfs_process, xet
-from pipeline.hub.account import check_may_create
+from pipeline.hub.account import check_may_create, is_free
 from pipeline.hub.download import download
 from pipeline.hub.failures import translated
-from pipeline.hub.protocol import Commit, Upload, untold
+from pipeline.hub.protocol import Commit, Storage, Upload, untold
 from pipeline.hub.remote import RangesIgnored, RemoteFile
 from pipeline.manifest import File, Manifest
 
@@ -104,6 +104,14 @@ class HuggingFace:
             refs = self._api.list_repo_refs(repository.id, repo_type=repository.kind)
             return {tag.name: tag.target_commit for tag in refs.tags}
 
+    def storage(self, repository: Repository) -> Storage:
+        with translated(f"look how much {repository} holds"):
+            ask = self._api.model_info if repository.kind == "model" else self._api.dataset_info
+            info = ask(repository.id, expand=["usedStorage", "private"])
+            trusted = os.environ.get("HF_OIDC_RESOURCE") and self._token is None
+            account = {} if trusted else self._api.whoami()  # the token of a Trusted Publisher belongs to no account
+        return Storage(info.used_storage, bool(info.private), is_free(repository, account))
+
     def read(self, repository: Repository, revision: str, path: str, start: int, length: int) -> bytes:
         content = b""
         with (
@@ -147,10 +155,8 @@ class HuggingFace:
             )
 
     def missing(self, repository: Repository, uploads: Sequence[Upload]) -> Sequence[Upload]:
-        additions = [_addition(upload) for upload in uploads]
         with translated(f"ask what {repository} has to be sent"):
-            self._ask_modes(repository, additions)
-            large = [addition.upload for addition in additions if addition.is_large]
+            large = [addition.upload for addition in self._large(repository, [_addition(each) for each in uploads])]
             held = self._held(repository, large)
         return [upload for upload in large if upload.file.sha256 not in held]
 
@@ -199,27 +205,22 @@ class HuggingFace:
     def address(self, repository: Repository, revision: str | None = None) -> str:
         return f"{self._shown}/{repository}" + (f"/tree/{revision}" if revision else "")
 
-    def _ask_modes(self, repository: Repository, additions: Sequence[_Counted]) -> None:
-        """Let the Hub say of each whether it goes to large-file storage."""
-        _fetch_upload_modes(
-            additions,
-            repo_type=repository.kind,
-            repo_id=repository.id,
-            headers=build_hf_headers(token=self._token),
-            revision="main",
-            endpoint=self.endpoint,
-        )
-
     def _send_large(self, repository: Repository, additions: Sequence[_Counted]) -> None:
         """Leave the client nothing to send but the commit: it knows one way, and would divide again what is there."""
-        unclear = [addition for addition in additions if addition.upload.file.size <= _SURELY_LARGE]
-        self._ask_modes(repository, unclear)
-        large = [each for each in additions if each.upload.file.size > _SURELY_LARGE or each.is_large]
+        large = self._large(repository, additions)
         held = self._held(repository, [addition.upload for addition in large])
         for addition in large:
             if addition.upload.file.sha256 not in held:
                 self._send(repository, addition.upload, untold)
             addition.mark_uploaded()
+
+    def _large(self, repository: Repository, additions: Sequence[_Counted]) -> list[_Counted]:
+        """Those that go to large-file storage; the Hub is asked where size does not say."""
+        unclear = [addition for addition in additions if addition.upload.file.size <= _SURELY_LARGE]
+        _fetch_upload_modes(
+            unclear, repository.kind, repository.id, build_hf_headers(token=self._token), "main", self.endpoint
+        )
+        return [each for each in additions if each.upload.file.size > _SURELY_LARGE or each.is_large]
 
     def _send(self, repository: Repository, upload: Upload, advance: Callable[[int], None]) -> None:
         """By Xet, or by the older way where that has failed too often, for this file or for small ones together."""

@@ -33,6 +33,19 @@ class Commit:
 
 
 @dataclass(frozen=True)
+class Storage:
+    """What the Hub tells of the room that a repository takes: bytes of all its revisions, and who pays for them.
+
+    used: None where it does not say. free: whether it belongs to the token's own account, which pays nothing; False for
+    one that does, None for an organization and wherever it is not known.
+    """
+
+    used: int | None
+    private: bool
+    free: bool | None
+
+
+@dataclass(frozen=True)
 class Upload:
     """A local file and where it goes: its digests are known before a byte is sent."""
 
@@ -76,6 +89,9 @@ class Hub(Protocol):
 
     def tags(self, repository: Repository) -> Mapping[str, str]:
         """Tag name to commit."""
+
+    def storage(self, repository: Repository) -> Storage:
+        """What is known of the room that a repository takes, which has to be there."""
 
     def read(self, repository: Repository, revision: str, path: str, start: int, length: int) -> bytes:
         """`length` bytes of a file from byte `start`, by a ranged request."""

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from pipeline.hub.protocol import Advance, Commit, Copy, Hub, Repository, Upload
+    from pipeline.hub.protocol import Advance, Commit, Copy, Hub, Repository, Storage, Upload
     from pipeline.manifest import File, Manifest
 
 
@@ -39,6 +39,9 @@ class ReadOnly:
 
     def tags(self, repository: Repository) -> Mapping[str, str]:
         return self._hub.tags(repository)
+
+    def storage(self, repository: Repository) -> Storage:
+        return self._hub.storage(repository)
 
     def read(self, repository: Repository, revision: str, path: str, start: int, length: int) -> bytes:
         return self._hub.read(repository, revision, path, start, length)

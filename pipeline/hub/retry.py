@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from pipeline.hub.protocol import Advance, Commit, Copy, Hub, Repository
+    from pipeline.hub.protocol import Advance, Commit, Copy, Hub, Repository, Storage
     from pipeline.manifest import File, Manifest
 
 T = TypeVar("T")
@@ -88,6 +88,9 @@ class Patient:
 
     def tags(self, repository: Repository) -> Mapping[str, str]:
         return self._call(f"list the tags of {repository}", lambda: self._hub.tags(repository))
+
+    def storage(self, repository: Repository) -> Storage:
+        return self._call(f"look how much {repository} holds", lambda: self._hub.storage(repository))
 
     def read(self, repository: Repository, revision: str, path: str, start: int, length: int) -> bytes:
         return self._call(

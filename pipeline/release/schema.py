@@ -27,6 +27,7 @@ from pipeline.release.fields import (
     Tokens,
     Written,
 )
+from pipeline.release.signing import Signing
 from pipeline.release.stated_license import WrittenLicense
 
 
@@ -175,6 +176,9 @@ class Release(Written):
     base: BaseRevision = Field(description="The model to quantize.")
     recipe: Name = Field(description="The recipe: NAME of `releases/recipes/NAME.yaml`.")
     target: Target = Field(description="Where the result goes.")
+    signing: Signing | None = Field(
+        default=None, description="By whom what is published is signed; nobody when left out."
+    )
     fit: Fit | None = Field(default=None, description="What the result has to fit into.")
     evaluate: Evaluation = Field(description="What is measured.")
     thresholds: Thresholds = Field(description="What must be reached to publish.")

@@ -10,9 +10,10 @@ from pipeline.hub.doubt import difference
 from pipeline.hub.protocol import Repository, Upload
 from pipeline.hub.publish import publish
 from pipeline.manifest import File, Manifest, describe, write_atomically
-from pipeline.stages import creating, quantize, render, validate
+from pipeline.stages import contents, creating, quantize, render, sign, storage, validate
 from pipeline.stages.creating import COMMIT, REPOSITORY
 from pipeline.stages.preflight import check_tag
+from pipeline.stages.signature import FILE as SIGNATURE
 from pipeline.weights.side_files import side_files
 
 if TYPE_CHECKING:
@@ -31,13 +32,18 @@ SUMS = "SHA256SUMS"
 
 def tasks(job: Job) -> list[Task]:
     _check_names(job)
+    storage.check_files(job)
     shards = [_shard(job, shard.name, shard.size) for shard in job.layout.shards]
-    return [*creating.tasks(job, LANE), _head(job), *shards, _commit(job, tuple(task.name for task in shards))]
+    signing = sign.tasks(job, LANE)
+    sent = tuple(task.name for task in (*shards, *signing))
+    return [*creating.tasks(job, LANE), _head(job), *shards, *signing, _commit(job, sent)]
 
 
 def _check_names(job: Job) -> None:
     """`BaseModelError` where a file of the base would have to stand in the place of one that is rendered."""
-    if taken := sorted(file.path for file in side_files(job.base.files) if file.path in {*render.FILES, SUMS}):
+    if taken := sorted(
+        file.path for file in side_files(job.base.files) if file.path in {*render.FILES, SUMS, SIGNATURE}
+    ):
         raise BaseModelError(
             f"{job.base.repo} holds {' and '.join(taken)}, and a release publishes what it measured under that name",
             hint="Start from the model that it was made from, or from a copy without such a file.",
@@ -52,8 +58,10 @@ def _head(job: Job) -> Task:
     """What the commit is made on: everything that comes after it in the meantime is somebody else's."""
     target = _target(job)
 
-    def run(_: Step) -> Mapping[str, Json]:
+    def run(step: Step) -> Mapping[str, Json]:
         check_tag(job)
+        for remark in storage.remarks(job):
+            step.note(remark)
         return {"head": job.hub.head(target)}
 
     def check(record: Record) -> str | None:
@@ -80,8 +88,8 @@ def _shard(job: Job, shard: str, size: int) -> Task:
     return Task(f"upload/{shard}", LANE, run, (REPOSITORY, source), settings, work=size)
 
 
-def _commit(job: Job, blobs: tuple[str, ...]) -> Task:
-    """The only task that changes what anyone can see."""
+def _commit(job: Job, sent: tuple[str, ...]) -> Task:
+    """The only task that changes what anyone can see; `sent` are those that have to be done beside what is judged."""
     target, tag = _target(job), job.release.target.tag
 
     def run(step: Step) -> Mapping[str, Json]:
@@ -113,7 +121,7 @@ def _commit(job: Job, blobs: tuple[str, ...]) -> Task:
             else f"releases/{job.name}/release.lock.json does not name the commit"
         )
 
-    needs = (REPOSITORY, HEAD, *blobs, *quantize.names(job), validate.JUDGE, render.TASK)
+    needs = (REPOSITORY, HEAD, *sent, *quantize.names(job), validate.JUDGE, render.TASK)
     settings: dict[str, Json] = {"repository": target.id, "tag": tag, "private": job.release.target.private}
     return Task(COMMIT, LANE, run, needs, settings, check=check)
 
@@ -132,19 +140,9 @@ def _send_missing(job: Job, uploads: list[Upload], step: Step) -> None:
 
 def _uploads(job: Job, step: Step) -> list[Upload]:
     """Every file of the release, under the path it has on the Hub."""
-    digests = {output.path: output.sha256 for task in quantize.names(job) for output in step.record(task).outputs}
-    paths = {quantize.in_model(path): path for path in digests}
-    rendered = step.record(render.TASK)
-    for name, path in render.FILES.items():
-        digests[path] = rendered.sha256(path)
-        paths[name] = path
-    for path, digest in render.plots_made(rendered).items():
-        paths[path] = render.in_workspace(path)
-        digests[paths[path]] = digest
-    uploads = [
-        Upload(step.path(path), describe(step.path(path), name, known_sha256=digests[path]))
-        for name, path in sorted(paths.items())
-    ]
+    uploads = contents.made(job, step)
+    if job.release.signing:
+        uploads.append(sign.upload(step))
     sums = step.path(f"card/{SUMS}")
     write_atomically(sums, Manifest(tuple(upload.file for upload in uploads)).sums())
     return [*uploads, Upload(sums, describe(sums, SUMS))]

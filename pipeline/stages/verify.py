@@ -14,7 +14,8 @@ from pipeline.hub.protocol import Repository, untold
 from pipeline.lock import Lock
 from pipeline.manifest import File, Manifest, describe, sha256
 from pipeline.release.find import lock_file
-from pipeline.stages import quantize, render, upload
+from pipeline.stages import quantize, render, signature, upload
+from pipeline.stages.signature import Signer
 from pipeline.stages.withdraw import is_withdrawn
 
 if TYPE_CHECKING:
@@ -105,6 +106,9 @@ def verify(asked: Asked, folders: Folders, hub: Hub, told: Callable[[str], None]
         seen = _Seen(hub, repository, commit, Path(small))
         rows = [_row(wanted, model if model.is_dir() else None, there, seen) for wanted in lock.model]
         rows += [_committed(wanted, there, seen) for wanted in _beside(folders.release(asked.name), lock, there)]
+        if signing := asked.release.signing:
+            row, problem, remark = _signed(Signer(signing, folders.root), rows, there, seen)
+            rows, problems, remarks = [*rows, *row], (*problems, *problem), (*remarks, *remark)
         if upload.SUMS in there and all(row.file.sha256 for row in rows):
             sums = Manifest(tuple(row.file for row in rows)).sums().encode()
             rows.append(_committed(_of_bytes(upload.SUMS, sums), there, seen))
@@ -177,6 +181,18 @@ def _row(wanted: File, model: Path | None, there: Manifest, seen: _Seen) -> Row:
 def _committed(wanted: File, there: Manifest, seen: _Seen) -> Row:
     published = seen.of(wanted, there[wanted.path]) if wanted.path in there else None
     return Row(wanted, "same", _state(wanted, published))
+
+
+def _signed(signer: Signer, rows: list[Row], there: Manifest, seen: _Seen) -> tuple[list[Row], list[str], list[str]]:
+    """The row of the signature, what is wrong with it, and by whom it is; it has to be of what the lock says."""
+    if signature.FILE not in there:
+        return [], [f"it is not signed, and release.yaml asks for a signature by {signer.by}"], []
+    path = seen.folder / signature.FILE
+    seen.hub.download(seen.repository, seen.commit, there[signature.FILE], path, untold)
+    file = describe(path, signature.FILE)
+    if why := signer.wrong(signature.signed(Manifest(tuple(row.file for row in rows))), path):
+        return [Row(file, "same", "other content")], [f"the signature does not hold: {why}"], []
+    return [Row(file, "same", "same")], [], [f"signed by {signer.by}"]
 
 
 def _state(wanted: File, found: File | None) -> State:

@@ -25,6 +25,11 @@ MODEL = {
     "tokenizer.json": b"{}\n",
     **{shard: random.Random(shard).randbytes(20_000) for shard in SHARDS},
 }
+NEW_MODEL = {
+    **{name: MODEL[name] for name in ("config.json", "tokenizer.json", SHARDS[0])},
+    SHARDS[1]: b"z" * 20_000,
+}
+NEW_CARD = CARD.replace("A small one.", "A better one.")
 PLOT = b"\x89PNG drawn"
 
 

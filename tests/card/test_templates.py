@@ -10,6 +10,7 @@ from pipeline.card import templates
 from pipeline.card.render import render
 from pipeline.errors import PipelineError
 from pipeline.lock import LockedInputs
+from pipeline.release.signing import Signing
 
 
 @pytest.fixture
@@ -85,3 +86,29 @@ def test_a_card_names_the_commit_of_what_it_is_made_from(demo, inputs, said):
 
 def test_a_card_made_outside_of_git_names_no_commit(demo):
     assert "**Inputs:**" not in demo.card()
+
+
+@pytest.mark.parametrize(
+    ("signing", "command"),
+    [
+        (
+            {"public_key": "keys/a b.pub"},
+            "model_signing verify key . --signature model.sig --public_key 'keys/a b.pub'",
+        ),
+        (
+            {"certificate": "c.pem", "chain": ("a", "r")},
+            "model_signing verify certificate . --signature model.sig --certificate_chain a --certificate_chain r",
+        ),
+        (
+            {"identity": "https://x.org/a", "issuer": "https://y.org"},
+            "model_signing verify . --signature model.sig --identity https://x.org/a --identity_provider https://y.org",
+        ),
+    ],
+)
+def test_a_signed_release_says_how_others_check_it(demo, signing, command):
+    signed = demo.inputs.release.model_copy(update={"signing": Signing(**signing)})
+    card = render(replace(demo.inputs, release=signed))
+    assert f"pip install model-signing pyopenssl\n{command}\n```\n" in card
+    assert "`model.sig` is a signature over all of these files" in card
+    assert "signature over" not in render(replace(demo.inputs, release=signed, released=False))
+    assert "signature over" not in render(demo.inputs)

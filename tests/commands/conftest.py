@@ -4,6 +4,10 @@ import shutil
 
 import pytest
 from card_repository import git, put
+from small_release import SmallRelease
+
+from pipeline.cli import main
+from pipeline.hub.retry import NO_WAITING
 
 
 @pytest.fixture
@@ -24,3 +28,23 @@ def committed(demo):
     git(root, "add", ".")
     git(root, "commit", "--quiet", "--message", "The demo")
     return demo
+
+
+@pytest.fixture
+def small(repository, monkeypatch):
+    monkeypatch.chdir(repository.root)
+    monkeypatch.setenv(NO_WAITING, "1")
+    return SmallRelease(repository.root)
+
+
+@pytest.fixture
+def run(capsys):
+    """Runs the command line; answers its exit code and what it said on both streams."""
+
+    def run(*arguments):
+        capsys.readouterr()
+        code = main(arguments)
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run

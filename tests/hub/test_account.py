@@ -1,11 +1,11 @@
-"""Who may create a repository, by the answers of the Hub that say so."""
+"""Who may create a repository and who pays, by the answers of the Hub that say so."""
 
 from __future__ import annotations
 
 import pytest
 
 from pipeline.errors import HubRefused
-from pipeline.hub.account import check_may_create
+from pipeline.hub.account import check_may_create, is_free
 from pipeline.hub.protocol import Repository
 
 
@@ -36,3 +36,17 @@ def test_what_would_be_refused_after_a_day_is_refused_at_once(repository, who, s
     with pytest.raises(HubRefused, match=said) as caught:
         check_may_create(Repository(repository), who)
     assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("repository", "said", "free"),
+    [
+        ("ann/model", {"name": "ann", "isPro": False}, True),
+        ("ann/model", {"name": "ann", "isPro": True}, False),
+        ("ann/model", {"name": "ann"}, None),
+        ("lab/model", {"name": "ann", "isPro": True, "orgs": [{"name": "lab", "canPay": True}]}, None),
+        ("ann/model", {}, None),
+    ],
+)
+def test_who_pays_is_known_of_ones_own_account_alone(repository, said, free):
+    assert is_free(Repository(repository), said) is free

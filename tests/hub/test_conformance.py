@@ -169,6 +169,14 @@ def test_tags_by_name(read):
     assert read.hub.head(MODEL, "v1") == head
 
 
+def test_the_room_that_a_repository_takes(read):
+    storage = read.hub.storage(MODEL)
+    assert storage.used == sum(file.size for file in read.client.manifest(MODEL, "main"))
+    assert (storage.private, storage.free) == (True, True)
+    read.client.make_public(MODEL)
+    assert not read.hub.storage(MODEL).private
+
+
 def test_a_part_of_a_file(read):
     assert read.hub.read(MODEL, "main", "model.safetensors", 100, 50) == CONTENTS["model.safetensors"][100:150]
     with pytest.raises(HubRefused, match="404"):

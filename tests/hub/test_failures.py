@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.errors import BlobsGone, HubError, HubRefused
 from pipeline.hub.huggingface import HuggingFace
-from pipeline.hub.protocol import Repository
+from pipeline.hub.protocol import Repository, Storage
 
 MODEL = Repository("someone/model")
 
@@ -165,6 +165,16 @@ def test_a_job_that_the_hub_trusts_publishes_without_a_secret(keyless):
     assert exchange == "POST /oauth/token"
     assert tags.startswith("GET /api/models/someone/model/refs")
     assert keyless.authorized == ["Bearer of the job", None, "Bearer hf_jwt_short_lived"]
+
+
+def test_of_a_job_that_the_hub_trusts_it_is_not_known_who_pays(keyless):
+    keyless.answers = [
+        (200, {}, b'{"value": "who the job is"}'),
+        (200, {}, b'{"access_token": "hf_jwt_short_lived", "expires_in": 3600}'),
+        (200, {}, b'{"id": "someone/model", "usedStorage": 12, "private": true}'),
+    ]
+    assert HuggingFace(keyless.endpoint).storage(MODEL) == Storage(12, private=True, free=None)
+    assert not any("whoami" in path for path in keyless.asked)
 
 
 def test_a_job_that_may_not_say_who_it_is_learns_which_permission_is_missing(keyless, monkeypatch):

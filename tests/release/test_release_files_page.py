@@ -13,7 +13,17 @@ import pytest
 from pydantic.fields import FieldInfo
 
 from pipeline.errors import ReleaseFileError
-from pipeline.release import elsewhere, evaluated, fields, reported, schema, stated_license, written, written_recipe
+from pipeline.release import (
+    elsewhere,
+    evaluated,
+    fields,
+    reported,
+    schema,
+    signing,
+    stated_license,
+    written,
+    written_recipe,
+)
 from pipeline.release.load import load_recipe, load_release
 from pipeline.release.recipe import assign
 
@@ -22,6 +32,7 @@ SECTIONS = {
     "`license`": stated_license.StatedLicense,
     "`base`": schema.BaseRevision,
     "`target`": schema.Target,
+    "`signing`": signing.Signing,
     "`fit`": schema.Fit,
     "`evaluate`": evaluated.Evaluation,
     "`evaluate.text`": evaluated.EvaluationText,
@@ -110,7 +121,7 @@ def test_the_page_says_of_every_key_what_the_schema_says(section, page):
 def test_every_part_of_the_schema_has_its_section():
     every = (
         part
-        for module in (schema, stated_license, elsewhere, evaluated, written_recipe, reported)
+        for module in (schema, signing, stated_license, elsewhere, evaluated, written_recipe, reported)
         for part in vars(module).values()
     )
     parts = {part for part in every if isinstance(part, type) and issubclass(part, fields.Written)}

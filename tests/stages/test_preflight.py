@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from small_release import TARGET, SmallRelease
@@ -48,6 +49,13 @@ def opened(small):
 
 def head_task(job):
     return next(task for task in upload.tasks(job) if task.name == upload.HEAD)
+
+
+def test_how_much_goes_where_is_said_before_it_is_sent(opened):
+    opened().hub.create(TARGET)
+    said = []
+    head_task(opened()).run(SimpleNamespace(note=said.append))
+    assert said == [f"up to 107 MB to send to {TARGET}, which holds 1.52 kB so far"]
 
 
 def test_whoever_may_create_the_repository_may_begin(opened):
@@ -101,7 +109,7 @@ def test_the_head_is_recorded_and_looked_at_again_when_it_moved(small, opened):
     opened.server.store.create(TARGET, private=False, author="demo")
     task = head_task(job)
     head = job.hub.head(TARGET)
-    values = task.run(None)
+    values = task.run(SimpleNamespace(note=lambda _: None))
     assert values == {"head": head}
     record = Record(upload.HEAD, {}, {}, values=values)
     assert task.check(record) is None

@@ -1,7 +1,8 @@
-"""The Hub's check of a model card, as far as it is publicly known: `pipeline.metadata.hub_rules`."""
+"""The Hub's check of a model card, as far as it is publicly known, and what it tells of a card's front matter."""
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import yaml
@@ -14,6 +15,8 @@ from pipeline.metadata.untrusted import FRONT_MATTER
 
 if TYPE_CHECKING:
     from starlette.requests import Request
+
+    from pipeline.manifest import Json
 
 
 async def validate(request: Request) -> JSONResponse:
@@ -40,6 +43,17 @@ def problems(card: str) -> tuple[list[str], list[str]]:
         return ["Repo card metadata block should be a mapping of keys to values"], []
     fields = {str(key): value for key, value in metadata.items()}
     return [str(finding) for finding in refused(fields)], [str(finding) for finding in doubtful(fields)]
+
+
+def fields(card: str) -> dict[str, Json]:
+    """The front matter as the Hub answers it, dates as texts; nothing where it is none that JSON could hold."""
+    found = FRONT_MATTER.match(card)
+    try:
+        metadata = yaml.safe_load(found.group(1)) if found else None
+        said = json.loads(json.dumps(metadata, default=str, skipkeys=True), parse_constant=str)
+    except (yaml.YAMLError, ValueError):
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
 routes = [Route("/api/validate-yaml", validate, methods=["POST"])]

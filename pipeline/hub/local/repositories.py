@@ -19,6 +19,7 @@ from pipeline.hub.local.access import (
     writable,
     writing_account,
 )
+from pipeline.hub.local.cards import fields as card_fields
 from pipeline.hub.local.refusals import AlreadyExists, Refusal
 from pipeline.hub.local.store import BRANCH, TAG
 from pipeline.hub.protocol import Repository
@@ -26,7 +27,8 @@ from pipeline.hub.protocol import Repository
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from pipeline.hub.local.contents import Entry
+    from pipeline.hub.local.contents import Entry, Tree
+    from pipeline.hub.local.store import Store
     from pipeline.manifest import Json
 
 
@@ -80,7 +82,9 @@ def revision_summary(request: Request) -> JSONResponse:
     store = served(request).store
     refs = store.refs(repository)
     commit = store.resolve(repository, part(request, "revision") if "revision" in request.path_params else "main")
-    files = store.tree(repository, commit).values()
+    tree = store.tree(repository, commit)
+    files = tree.values()
+    card = _card(store, tree)
     return JSONResponse(
         {
             "_id": repository.id,
@@ -94,7 +98,9 @@ def revision_summary(request: Request) -> JSONResponse:
             "disabled": False,
             "downloads": 0,
             "likes": 0,
-            "tags": [],
+            "tags": card.get("tags") or [],
+            "cardData": card,
+            **{key: card[key] for key in ("library_name", "pipeline_tag") if key in card},
             "siblings": [_sibling(entry, blobs=flag(request, "blobs")) for entry in files],
             "usedStorage": sum(entry.size for entry in files),
         }
@@ -149,7 +155,7 @@ def delete_tag(request: Request) -> JSONResponse:
 def list_commits(request: Request) -> JSONResponse:
     repository = visible(request)
     store = served(request).store
-    commits = store.history(repository, store.resolve(repository, part(request, "revision")))
+    commits = list(store.history(repository, store.resolve(repository, part(request, "revision"))))
     return JSONResponse(
         [
             {
@@ -160,7 +166,8 @@ def list_commits(request: Request) -> JSONResponse:
                 "date": commit.date,
             }
             for commit in commits
-        ]
+        ],
+        headers={"X-Total-Count": str(len(commits))},
     )
 
 
@@ -178,6 +185,14 @@ def _named(fields: dict[str, Json], owner: str) -> Repository:
         raise Refusal(f"the local Hub has models and datasets, no {kind}s")
     namespace = text(fields, "organization") if fields.get("organization") else owner
     return Repository(f"{namespace}/{text(fields, 'name')}", "model" if kind == "model" else "dataset")
+
+
+def _card(store: Store, tree: Tree) -> dict[str, Json]:
+    """The front matter of a revision's card; nothing of one that is in large-file storage."""
+    entry = tree.get("README.md")
+    if entry is None or entry.large:
+        return {}
+    return card_fields(store.blobs.path(entry.sha256).read_text("utf-8", "replace"))
 
 
 def _sibling(entry: Entry, *, blobs: bool) -> dict[str, Json]:

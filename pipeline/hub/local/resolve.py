@@ -8,6 +8,7 @@ from starlette.responses import FileResponse, JSONResponse, Response, StreamingR
 from starlette.routing import Route
 
 from pipeline.hub.local.access import check_signature, part, served, visible
+from pipeline.hub.local.contents import pointer
 from pipeline.hub.local.ranges import byte_range
 from pipeline.hub.local.refusals import EntryNotFound, NotFound
 from pipeline.hub.local.xet_tokens import xet_address
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from pipeline.hub.local.access import Served
+    from pipeline.hub.local.contents import Entry
     from pipeline.hub.protocol import Repository
 
 _XET = "application/vnd.xet-fileinfo+json"
@@ -36,15 +38,10 @@ def resolve(request: Request) -> Response:
     """
     repository = visible(request)
     hub = served(request)
-    commit = hub.store.resolve(repository, part(request, "revision"))
-    path = part(request, "path")
-    entry = hub.store.tree(repository, commit).get(path)
-    headers = {"X-Repo-Commit": commit, "Accept-Ranges": "bytes"}
-    if entry is None:
-        raise EntryNotFound(f"{path} does not exist on {commit}", headers=headers)
+    commit, entry, headers = _found(request, repository)
     headers["ETag"] = f'"{entry.etag}"'
     if not entry.large:
-        return _BlobResponse(hub.store.blobs.path(entry.sha256), headers=headers, media_type="text/plain")
+        return _small(hub, entry, headers)
     headers |= {"X-Linked-Size": str(entry.size), "X-Linked-ETag": f'"{entry.etag}"'}
     if file := hub.store.xet.with_sha256(entry.sha256):
         headers |= _xet_headers(hub, repository, commit, file.id)
@@ -52,6 +49,31 @@ def resolve(request: Request) -> Response:
             return JSONResponse({"hash": file.id, "size": file.size}, headers=headers, media_type=_XET)
     headers["Location"] = hub.files + hub.sign("GET", f"objects/{entry.sha256}/{entry.size}")
     return Response(status_code=302, headers=headers)
+
+
+def raw(request: Request) -> Response:
+    """One file at a revision as git holds it: of a large one, the pointer that stands for it."""
+    _, entry, headers = _found(request, visible(request))
+    headers["ETag"] = f'"{entry.oid}"'
+    if not entry.large:
+        return _small(served(request), entry, headers)
+    return Response(pointer(entry.sha256, entry.size), headers=headers, media_type="text/plain")
+
+
+def _found(request: Request, repository: Repository) -> tuple[str, Entry, dict[str, str]]:
+    """Commit, entry and first headers of what is asked for."""
+    store = served(request).store
+    commit = store.resolve(repository, part(request, "revision"))
+    path = part(request, "path")
+    entry = store.tree(repository, commit).get(path)
+    headers = {"X-Repo-Commit": commit, "Accept-Ranges": "bytes"}
+    if entry is None:
+        raise EntryNotFound(f"{path} does not exist on {commit}", headers=headers)
+    return commit, entry, headers
+
+
+def _small(hub: Served, entry: Entry, headers: dict[str, str]) -> Response:
+    return _BlobResponse(hub.store.blobs.path(entry.sha256), headers=headers, media_type="text/plain")
 
 
 def get_object(request: Request) -> Response:
@@ -86,6 +108,8 @@ def _xet_headers(hub: Served, repository: Repository, commit: str, xet_hash: str
 
 
 hub_routes = [
+    Route("/{namespace}/{name}/raw/{revision}/{path:path}", raw),
+    Route("/{kind}/{namespace}/{name}/raw/{revision}/{path:path}", raw),
     Route("/{namespace}/{name}/resolve/{revision}/{path:path}", resolve),
     Route("/{kind}/{namespace}/{name}/resolve/{revision}/{path:path}", resolve),
 ]

@@ -117,11 +117,11 @@ class Store:
             raise RepositoryNotFound(f"Repository not found: {repository}") from None
 
     def resolve(self, repository: Repository, revision: str) -> str:
-        """The commit that a commit id, a branch or a tag names; `RevisionNotFound` when there is none."""
+        """The commit that a commit id, a branch or a tag names, and HEAD main's; `RevisionNotFound` without one."""
         refs = self.refs(repository)
         if _COMMIT.fullmatch(revision) and self._file(repository, "commits", revision).exists():
             return revision
-        for ref in (revision, BRANCH + revision, TAG + revision):
+        for ref in (revision, BRANCH + revision, TAG + revision, *([f"{BRANCH}main"] if revision == "HEAD" else [])):
             if ref in refs.names:
                 return refs.names[ref]
         raise RevisionNotFound(f"Invalid rev id: {revision}")

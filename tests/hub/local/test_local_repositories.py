@@ -203,3 +203,20 @@ def test_the_tree_shows_files_folders_digests_and_last_commits(api, repo, push):
     assert [each.path for each in chosen] == ["docs", "model.safetensors"]
     with pytest.raises(HfHubHTTPError):
         list(api.list_repo_tree(repo, "nothing"))
+
+
+def test_a_repository_tells_what_its_card_says(api, hub, repo, push):
+    front = "library_name: mlx\npipeline_tag: text-generation\ntags: [mlx, chat]\nwritten: 2026-11-27\nodd: .nan"
+    push(repo, {"README.md": f"---\n{front}\n---\n# A model\n".encode()})
+    found = api.model_info(repo)
+    assert (found.library_name, found.pipeline_tag, found.tags) == ("mlx", "text-generation", ["mlx", "chat"])
+    assert found.card_data.to_dict()["written"] == "2026-11-27"
+    push(repo, {"README.md": b"---\nlicense: mit\n---\n"})
+    assert api.model_info(repo).tags == []
+
+
+def test_head_is_main_and_a_history_tells_its_length(api, hub, repo, push):
+    commit = push(repo, {"a.txt": b"one"})
+    assert api.repo_info(repo, revision="HEAD").sha == commit
+    answer = httpx2.get(f"{hub.endpoint}/api/models/{repo}/commits/main")
+    assert answer.headers["x-total-count"] == "2" == str(len(answer.json()))

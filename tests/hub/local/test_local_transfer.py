@@ -171,3 +171,18 @@ def test_addresses_of_the_second_origin_cannot_be_made_up(hub, repo, push, conte
     other = hashlib.sha256(b"other").hexdigest()
     assert httpx2.put(location.replace(sha256(content), other), content=b"other").status_code == 403
     assert hub.store.blobs.size(other) is None
+
+
+def test_a_raw_file_is_what_git_holds(hub, repo, push, content):
+    commit = push(repo, {"a.safetensors": content, "docs/b.txt": b"two"})
+    for revision in ("main", commit):
+        address = f"{hub.endpoint}/{repo}/raw/{revision}"
+        assert httpx2.get(f"{address}/docs/b.txt").content == b"two"
+        pointer = httpx2.get(f"{address}/a.safetensors")
+        assert pointer.text.splitlines() == [
+            "version https://git-lfs.github.com/spec/v1",
+            f"oid sha256:{sha256(content)}",
+            f"size {len(content)}",
+        ]
+        assert pointer.headers["x-repo-commit"] == commit
+        assert httpx2.head(f"{address}/absent").status_code == 404

@@ -236,7 +236,7 @@ def read_folder(folder: Path) -> BaseModel:
             return os.pread(handle.fileno(), length, start)
 
     # Digests are the downloads' business, so they are not taken here.
-    files = Manifest(tuple(File(path.name, path.stat().st_size, "0" * 64) for path in sorted(folder.iterdir())))
+    files = Manifest(tuple(File(path.name, path.stat().st_size) for path in sorted(folder.iterdir())))
     return read_base("benchmark/model", "0" * 40, files, part)
 
 

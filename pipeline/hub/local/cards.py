@@ -35,7 +35,7 @@ def problems(card: str) -> tuple[list[str], list[str]]:
         return [], ["empty or missing yaml metadata in repo card"]
     try:
         metadata = yaml.safe_load(found.group(1))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         return [f"Invalid YAML: {error}"], []
     if metadata is None:
         return [], ["empty or missing yaml metadata in repo card"]
@@ -46,12 +46,18 @@ def problems(card: str) -> tuple[list[str], list[str]]:
 
 
 def fields(card: str) -> dict[str, Json]:
-    """The front matter as the Hub answers it, dates as texts; nothing where it is none that JSON could hold."""
+    """The front matter as the Hub answers it, dates as texts; nothing where it is none that JSON could hold.
+
+    One with aliases counts as none: a few lines of them can stand for more than there is memory.
+    """
     found = FRONT_MATTER.match(card)
+    block = found.group(1) if found else ""
     try:
-        metadata = yaml.safe_load(found.group(1)) if found else None
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(block)):
+            return {}
+        metadata = yaml.safe_load(block)
         said = json.loads(json.dumps(metadata, default=str, skipkeys=True), parse_constant=str)
-    except (yaml.YAMLError, ValueError):
+    except (yaml.YAMLError, ValueError, RecursionError):
         return {}
     return said if isinstance(said, dict) else {}
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from huggingface_hub import CommitOperationAdd
 
 from pipeline.hub.huggingface import HuggingFace
-from pipeline.hub.local.cards import problems
+from pipeline.hub.local.cards import fields, problems
 
 
 @pytest.mark.parametrize(
@@ -47,3 +49,17 @@ def test_a_warning_does_not_stop_anything(card, words, hub):
     assert errors == []
     assert words in warning
     HuggingFace(hub.endpoint, "anything").validate_card(card)
+
+
+_TIMES_NINE = (f"{after}: &{after} [{', '.join([f'*{before}'] * 9)}]" for before, after in pairwise("abcdefghijkl"))
+BOMB = "\n".join(("a: &a [x, x, x, x]", *_TIMES_NINE))
+
+
+@pytest.mark.parametrize("block", ["a: " + "[" * 5_000, "a: " + "[" * 5_000 + "]" * 5_000, BOMB, "a: &a [*a]"])
+def test_no_card_keeps_the_hub_from_answering(block):
+    assert fields(f"---\n{block}\n---\n") == {}
+
+
+def test_what_a_card_says_is_told_as_json():
+    assert fields("---\nlicense: mit\ndate: 2026-01-01\n---\n") == {"license": "mit", "date": "2026-01-01"}
+    assert fields("# A model\n") == {}

@@ -72,12 +72,15 @@ class HubRefused(HubError):
 class Overtaken(HubRefused):
     """Somebody else committed to the repository meanwhile.
 
-    paths: the files that are not what they were; None when nobody has looked.
+    paths: the files that are not what they were; None when nobody has looked. head: the commit up to which that holds.
     """
 
-    def __init__(self, message: str, *, hint: str = "", paths: frozenset[str] | None = None) -> None:
+    def __init__(
+        self, message: str, *, hint: str = "", paths: frozenset[str] | None = None, head: str | None = None
+    ) -> None:
         super().__init__(message, hint=hint)
         self.paths = paths
+        self.head = head
 
 
 class BlobsGone(HubError):

@@ -77,11 +77,11 @@ def plan(tasks: Sequence[Task], workspace: Workspace) -> Plan:
 
 
 def in_order(tasks: Sequence[Task]) -> list[Task]:
-    """Every task after the ones it needs."""
+    """Every task after the ones it needs, and those that it has to wait for."""
     by_name = {task.name: task for task in tasks}
     if len(by_name) != len(tasks):
         raise ValueError("two tasks have the same name")
-    sorter = TopologicalSorter({task.name: task.needs for task in tasks})
+    sorter = TopologicalSorter({task.name: (*task.needs, *task.after) for task in tasks})
     return [by_name[name] for name in sorter.static_order()]
 
 

@@ -53,7 +53,7 @@ class _Run:
         }
         self.waiting: dict[str, deque[Decision]] = {lane.name: deque() for lane in lanes}
         self.running: dict[Future[None], Decision] = {}
-        self.sorter = TopologicalSorter({d.task.name: d.task.needs for d in plan})
+        self.sorter = TopologicalSorter({d.task.name: (*d.task.needs, *d.task.after) for d in plan})
 
     def go(self) -> None:
         self.sorter.prepare()

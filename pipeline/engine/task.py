@@ -57,6 +57,7 @@ class Task:
     run: does it and returns values to keep in the record.
     check: says why a recorded result no longer stands, by looking only (a remote head that moved).
     transient: its outputs may be deleted once every task that needs them is done.
+    after: names of tasks that are done first, although it uses nothing of them.
     """
 
     name: str
@@ -68,3 +69,4 @@ class Task:
     work: int = 0
     check: Callable[[Record], str | None] | None = None
     transient: bool = False
+    after: tuple[str, ...] = ()

@@ -53,6 +53,7 @@ def overtaken(hub: Hub, repository: Repository, parent: str, head: str, ours: st
         f"somebody else committed to {repository} since {parent[:12]}: " + "; ".join(lines),
         hint="Look at what they did. Running the same command again publishes over it.",
         paths=frozenset(paths),
+        head=head,
     )
 
 

@@ -61,7 +61,7 @@ def publish(
             )
         except Overtaken as moved:
             _check_ours(wanted, moved, note)
-            seen = None
+            seen = moved.head  # what comes after it is looked at again
         except BlobsGone as gone:
             _send_again(hub, repository, uploads, gone, note)
         else:

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from rehearsal import Happened
     from world import Reference
 
-_UPLOADS_AT_ONCE = 2
 _MADE_AGAIN = {"README.md", "SHA256SUMS", "evidence.json", "release.lock.json"}
 """Files that say when something was measured, or hold the digest of one that does."""
 
@@ -115,10 +114,9 @@ def sent(happened: Happened, reference: Reference) -> Iterator[str]:
 
 
 def allowance(happened: Happened, reference: Reference) -> int:
-    """Bytes of shards that could be on their way: at each end of a run all that are sent at once, at a fault one."""
-    stopped = sum(code != 0 for code in happened.codes) * _UPLOADS_AT_ONCE
+    """Bytes of shards that could be on their way whenever a run ended, or were when a fault hit their transfer."""
     hit = sum(fired.method in {"POST", "PUT"} and fired.path.startswith(_TRANSFERS) for fired in happened.fired)
-    return (stopped + hit) * reference.largest + happened.dropped
+    return happened.on_the_way + hit * reference.largest + happened.dropped
 
 
 def secrets(happened: Happened) -> Iterator[str]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pipeline.hub.local.faults import Fault, Fired
     from pipeline.hub.local.store import Store
 
+UPLOADS_AT_ONCE = 2
 _LONGEST = 180  # seconds of one run; an undisturbed one takes three
 _OBJECT = re.compile(r"/signed/[^/]+/objects/([0-9a-f]{64})/(\d+)")
 
@@ -49,7 +50,8 @@ class Happened:
     sent_again: blobs that arrived at the Hub although it held them.
     done: when the record of each task was written that was done here. redone: tasks that were done and ran again.
     rotten: names of files that were spoiled on the disk.
-    sent: bytes of shards that arrived. dropped: bytes that the Hub dropped.
+    sent: bytes of shards that arrived. dropped: bytes that the Hub dropped. on_the_way: bytes of shards that could be
+    on their way when a run ended before it was done.
     """
 
     schedule: Schedule
@@ -67,6 +69,7 @@ class Happened:
     before: Mapping[str, str] = field(default_factory=dict)
     sent: int = 0
     dropped: int = 0
+    on_the_way: int = 0
     seconds: float = 0.0
 
     @property
@@ -150,6 +153,8 @@ def _run(hub: LocalHub, watched: Watched, happened: Happened, kill: Kill | None)
     written = dict(records(place).items() - before.items())
     happened.redone += written.keys() & happened.done.keys()
     happened.done |= written
+    if code != 0:
+        happened.on_the_way += _unsent(place)
     return code
 
 
@@ -175,6 +180,14 @@ def records(place: Place) -> dict[str, int]:
         with contextlib.suppress(FileNotFoundError):  # a release forgets what one before it made
             found[str(path.relative_to(folder).with_suffix(""))] = path.stat().st_mtime_ns
     return found
+
+
+def _unsent(place: Place) -> int:
+    """Bytes of the largest shards that are made and not recorded as sent, as many as are sent at once."""
+    known = records(place)
+    shards = (place.workspace / "model").glob("*.safetensors")
+    sizes = [path.stat().st_size for path in shards if f"upload/{path.name}" not in known]
+    return sum(sorted(sizes)[-UPLOADS_AT_ONCE:])
 
 
 def _rot(place: Place, dice: random.Random, happened: Happened) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -72,6 +73,25 @@ def test_what_comes_out_as_before_stops_the_rerun(kitchen):
     assert kitchen.starts == ["b"]
     make(tasks("3", "other"), kitchen)
     assert kitchen.starts == ["b", "b"]
+
+
+def test_what_has_to_be_done_first_is_and_changes_nothing_of_what_waits(kitchen):
+    def tasks(text, outcome=None):
+        def first(step):
+            if outcome:
+                raise outcome
+            return {"said": text}
+
+        waiting = replace(kitchen.task("b"), after=("first",))
+        return [waiting, Task("first", Lane("other", ""), first, (), {"text": text})]
+
+    with pytest.raises(PipelineError):
+        make(tasks("no", PipelineError("no")), kitchen)
+    assert kitchen.starts == []
+    make(tasks("1"), kitchen)
+    make(tasks("2"), kitchen)
+    make([kitchen.task("b")], kitchen)
+    assert kitchen.starts == ["b"]
 
 
 def test_the_first_failure_stops_the_run_and_keeps_what_is_finished(kitchen):

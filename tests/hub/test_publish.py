@@ -152,6 +152,18 @@ def test_a_lost_answer_is_no_second_commit(hub, server, uploads, when):
     assert titles(hub) == ["v1", "initial commit"]
 
 
+def test_what_comes_after_a_harmless_commit_is_looked_at_too(hub, server, uploads, notes):
+    server.faults.add(
+        Fault("moved", "*/commit/*", file="theirs.txt", nth=(1,)),
+        Fault("moved", "*/revision/main", file="README.md", nth=(3,)),  # when the first one has been judged
+    )
+    with pytest.raises(Overtaken, match=r"Change README.md \(README.md\)"):
+        publish(hub, MODEL, uploads, message="v1", note=notes.append)
+    assert len(notes) == 1
+    assert "theirs.txt" in notes[0]
+    assert titles(hub) == ["Change README.md", "Change theirs.txt", "initial commit"]
+
+
 def test_a_restless_repository_is_given_up(hub, server, uploads):
     server.faults.add(*(Fault("moved", "*/commit/*", file=f"{n}.txt", nth=(n,)) for n in range(1, 20)))
     with pytest.raises(HubError, match="did not come to rest in 5 attempts"):

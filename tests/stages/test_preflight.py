@@ -8,6 +8,8 @@ from types import SimpleNamespace
 import pytest
 from small_release import TARGET, SmallRelease
 
+from pipeline import stages
+from pipeline.engine.plan import in_order
 from pipeline.engine.workspace import Record
 from pipeline.errors import HubRefused
 from pipeline.hub.huggingface import HuggingFace
@@ -123,3 +125,13 @@ def test_the_head_is_recorded_and_looked_at_again_when_it_moved(small, opened):
     assert task.check(record) == f"main of {TARGET} is another commit, {after[:12]}"
     job.hub.tag(TARGET, "v1", moved)
     assert task.check(record) is None, "what comes after a release that is published is no matter of it"
+
+
+def test_nothing_is_fetched_or_made_before_the_hub_has_said_that_it_may(opened):
+    job = opened()
+    order = [task.name for task in in_order(stages.tasks(job))]
+    asked = order.index(upload.HEAD)
+    long = [name for name in order if name.startswith(("download/", "quantize/", "validate/"))]
+    assert len(long) > 20
+    assert all(asked < order.index(name) for name in long)
+    assert not any(task.after for task in stages.tasks(job, "validate")), "what publishes nothing asks nobody"

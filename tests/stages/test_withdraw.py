@@ -13,7 +13,7 @@ from pipeline.hub.retry import NO_WAITING, Patient
 from pipeline.manifest import describe
 from pipeline.stages.withdraw import is_withdrawn, plan_withdrawal, withdraw
 
-pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
+pytestmark = [pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning"), pytest.mark.usefixtures("way")]
 MODEL = Repository("demo/model")
 CARD = "---\nlicense: mit\n---\n# Hello\n"
 

@@ -24,7 +24,7 @@ def rollback(name: str, workspace: Path | None, tag: str, *, dry_run: bool) -> i
     with hub_of(asked, folders, writable=not dry_run) as hub, tempfile.TemporaryDirectory() as small:
         target = Repository(asked.release.target.repo)
         planned = plan_rollback(hub, target, tag)
-        console.show_rollback(planned, str(target))
+        console.show_rollback(planned, str(target), dry_run=dry_run)
         if dry_run or planned.nothing_to_do:
             return 0
         commit = roll_back(hub, target, planned, Path(small), note=console.show_note)

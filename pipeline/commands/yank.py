@@ -30,7 +30,7 @@ def yank(name: str, workspace: Path | None, reason: str, *, dry_run: bool) -> in
         small = Path(folder)
         target, tag = Repository(asked.release.target.repo), asked.release.target.tag
         planned = plan_withdrawal(hub, target, tag, reason, published=_published(asked, folders), folder=small)
-        console.show_withdrawal(planned, str(target))
+        console.show_withdrawal(planned, str(target), dry_run=dry_run)
         if dry_run or planned.nothing_to_do:
             return 0
         _lint(name, planned.after)

@@ -40,7 +40,9 @@ def show_verified(verified: Verified, console: Console | None = None) -> None:
         print_hanging(console, Text(), Text(one_line(said), style))
 
 
-def show_rollback(rollback: Rollback, repository: str, console: Console | None = None) -> None:
+def show_rollback(
+    rollback: Rollback, repository: str, console: Console | None = None, *, dry_run: bool = False
+) -> None:
     """What one commit would do, or why there is nothing to do."""
     console = console or stdout()
     where = Text.assemble((one_line(repository), "bold"), f" back to {rollback.tag}, commit {rollback.commit[:12]}")
@@ -63,9 +65,13 @@ def show_rollback(rollback: Rollback, repository: str, console: Console | None =
     named = (("delete", rollback.deleted), ("send", rollback.fetched), ("point", rollback.copied))
     rows = [(Text(verb), Text(byte_size(file.size)), Text(one_line(file.path))) for verb, fs in named for file in fs]
     _cut(console, rows, right={1})
+    if dry_run:
+        _unchanged(console)
 
 
-def show_withdrawal(withdrawal: Withdrawal, repository: str, console: Console | None = None) -> None:
+def show_withdrawal(
+    withdrawal: Withdrawal, repository: str, console: Console | None = None, *, dry_run: bool = False
+) -> None:
     """The warning that the card gets and what becomes of the tag, or why there is nothing to do."""
     console = console or stdout()
     print_hanging(console, Text(), Text.assemble((one_line(repository), "bold"), f", tag {withdrawal.tag}"))
@@ -81,6 +87,13 @@ def show_withdrawal(withdrawal: Withdrawal, repository: str, console: Console | 
     rows.append((Text("tag", "dim"), Text("is removed" if withdrawal.tagged else "is gone already")))
     rows.append((Text("files", "dim"), Text("stay")))
     print_rows(console, rows)
+    if dry_run:
+        _unchanged(console)
+
+
+def _unchanged(console: Console) -> None:
+    print_line(console, Text())
+    print_line(console, Text("Nothing was changed."))
 
 
 def _sides(verified: Verified) -> Iterator[Cells]:

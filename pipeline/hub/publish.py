@@ -71,11 +71,11 @@ def publish(
 
 
 def _check_ours(wanted: Manifest, moved: Overtaken, note: Callable[[str], None]) -> None:
-    """Stop unless what somebody else changed is none of the release's files."""
+    """Stop unless what somebody else changed is none of the files that are to be there."""
     if moved.paths is None or any(path in wanted for path in moved.paths):
         raise moved
     if moved.paths:
-        note(f"{moved}; none of that is a file of this release, so it goes on")
+        note(f"{moved}; none of these files is to be there, so it goes on, and its own commit removes them")
 
 
 def _send_again(

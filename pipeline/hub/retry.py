@@ -12,6 +12,7 @@ from tenacity.wait import wait_base, wait_random_exponential
 from pipeline.errors import BlobsGone, HubError, HubRefused, Overtaken
 from pipeline.hub import doubt
 from pipeline.hub.deadline import SILENCE, SLOWEST, within
+from pipeline.hub.progress import Progress
 from pipeline.hub.protocol import Upload
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class Patient:
         Not in a thread of its own: one that was given up would still write to `target`. It ends itself when it is
         silent or too slow, and what is too slow again and again ends when its bytes have had their time.
         """
-        counted = _Once(advance)
+        counted = Progress(advance)
         attempt = counted.attempt(lambda tell: self._hub.download(repository, revision, file, target, tell))
         ends = time.monotonic() + self._seconds + _transfer(file.size)
         while True:
@@ -132,7 +133,7 @@ class Patient:
         return self._call(f"ask what {repository} has to be sent", lambda: self._hub.missing(repository, uploads))
 
     def preupload(self, repository: Repository, upload: Upload, advance: Callable[[int], None]) -> None:
-        counted = _Once(advance)
+        counted = Progress(advance)
         attempt = counted.attempt(lambda tell: self._hub.preupload(repository, upload, tell))
         action, longest = f"upload {upload.file.path} to {repository}", _transfer(upload.file.size)
 
@@ -246,52 +247,3 @@ def _transfer(size: int) -> float:
 
 def _no_sleep(_seconds: float) -> None:
     pass
-
-
-class _Once:
-    """Counts bytes across attempts: what is sent or read a second time is no progress.
-
-    An attempt that was given up ends when it next tells of anything. `told` is when the present one last told of bytes.
-    """
-
-    def __init__(self, advance: Callable[..., None]) -> None:
-        self._advance = advance
-        self.told: float | None = None
-        self._furthest = 0
-        self.arrived = 0
-        self._current = 0
-
-    def attempt(self, call: Callable[[Advance], None]) -> Callable[[], None]:
-        def run() -> None:
-            self._current += 1
-            self.told = None
-            mine, so_far = self._current, 0
-
-            def tell(amount: int, /, *, resumed: bool = False) -> None:
-                nonlocal so_far
-                if mine != self._current:
-                    raise HubError("this attempt was given up")
-                if amount:
-                    self.told = time.monotonic()
-                so_far += amount
-                new = max(0, so_far - self._furthest)
-                self._furthest += new
-                if resumed:
-                    self._advance(new, resumed=True)
-                else:
-                    self.arrived += new
-                    self._advance(new)
-
-            call(tell)
-
-        return run
-
-    def sleep(self, seconds: float) -> None:
-        """In short naps, so that a run that is stopped need not wait for the end."""
-        until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0:
-            self._advance(0)
-            time.sleep(min(left, 0.5))
-
-    def end(self) -> None:
-        self._current += 1

@@ -14,10 +14,12 @@ def test_a_withdrawn_release_warns_keeps_its_files_and_loses_its_tag(small, run)
     tree = small.tree()
     code, out, _ = run("yank", "demo", "--reason", "Wrong template", "--dry-run")
     assert code == 0
+    assert out.endswith("\n\nNothing was changed.\n")
     assert "has been withdrawn.** Wrong template." in out
     assert small.tags() == {"v1": commit}
-    code, _, err = run("yank", "demo", "--reason", "Wrong template")
+    code, out, err = run("yank", "demo", "--reason", "Wrong template")
     assert code == 0, err
+    assert "Nothing was changed" not in out
     assert small.tags() == {}
     assert small.titles()[0] == "Withdraw v1"
     assert b"**This release, `v1`, has been withdrawn.** Wrong template." in small.content("README.md")

@@ -66,7 +66,7 @@ def test_what_was_compared_and_what_differs(name, verified, width, page, check_g
 @pytest.mark.parametrize("width", [80, 120])
 def test_what_a_rollback_would_do(width, page, check_golden):
     console = page(width)
-    show_rollback(ROLLBACK, "someone/model", console)
+    show_rollback(ROLLBACK, "someone/model", console, dry_run=True)
     check_golden(f"rollback-{width}", console.file.getvalue())
 
 
@@ -79,7 +79,7 @@ def test_a_rollback_that_changes_nothing(page):
 @pytest.mark.parametrize("width", [80, 120])
 def test_what_a_withdrawal_would_do(width, page, check_golden):
     console = page(width)
-    show_withdrawal(WITHDRAWAL, "someone/model", console)
+    show_withdrawal(WITHDRAWAL, "someone/model", console, dry_run=True)
     check_golden(f"withdrawal-{width}", console.file.getvalue())
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +19,7 @@ from pipeline.hub.protocol import Repository, Upload
 from pipeline.manifest import describe
 
 MODEL = Repository("demo/model")
+PROC = Path("/proc")
 
 
 @pytest.fixture
@@ -68,7 +71,8 @@ def test_it_can_be_ended_while_the_hub_says_nothing(server, tmp_path):
 
 
 def test_the_token_is_on_no_command_line(server, tmp_path, monkeypatch):
-    asked = []
+    """Neither in what the process was started with, nor in what any process shows of itself while it sends."""
+    asked, shown = [], []
     popen = subprocess.Popen
 
     def watched(command, **options):
@@ -76,7 +80,22 @@ def test_the_token_is_on_no_command_line(server, tmp_path, monkeypatch):
         return popen(command, **options)
 
     monkeypatch.setattr(subprocess, "Popen", watched)
-    lfs_process.upload(server.endpoint, "hf_secret", MODEL, shard(tmp_path), lambda _: None)
+    lfs_process.upload(
+        server.endpoint, "hf_secret", MODEL, shard(tmp_path), lambda amount: amount and shown.append(command_lines())
+    )
     [(command, environment)] = asked
     assert "hf_secret" not in " ".join(command)
     assert environment["HF_TOKEN"] == "hf_secret"
+    assert shown, "it was never looked at while it sent"
+    for lines in shown if PROC.exists() else ():
+        assert any("pipeline.hub.lfs_process" in line for line in lines)
+        assert not any("hf_secret" in line for line in lines)
+
+
+def command_lines():
+    """Of every process on this machine, where it tells."""
+    lines = []
+    for path in PROC.glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            lines.append(path.read_bytes().decode(errors="replace"))
+    return lines

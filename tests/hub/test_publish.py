@@ -98,7 +98,7 @@ def test_a_file_beside_the_release_is_no_reason_to_stop(hub, server, uploads, no
     assert titles(hub) == ["v1", "Change theirs.txt", "initial commit"]
     assert len(notes) == 1
     assert "by somebody-else" in notes[0]
-    assert "none of that is a file of this release" in notes[0]
+    assert "none of these files is to be there, so it goes on, and its own commit removes them" in notes[0]
 
 
 def test_a_file_of_the_release_is(hub, server, uploads):

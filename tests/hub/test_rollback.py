@@ -73,10 +73,10 @@ def two_releases(server, hub, push):
 
 @pytest.fixture
 def back(hub, tmp_path):
-    def back(planned):
+    def back(planned, note=lambda _: None):
         folder = tmp_path / "small"
         folder.mkdir(exist_ok=True)
-        return roll_back(hub, MODEL, planned, folder)
+        return roll_back(hub, MODEL, planned, folder, note=note)
 
     return back
 
@@ -144,6 +144,19 @@ def test_somebody_elses_commit_in_between_is_not_rolled_over(hub, push, back):
     with pytest.raises(Overtaken, match="theirs"):
         back(planned)
     assert hub.history(MODEL, "main")[0].title == "theirs"
+
+
+@pytest.mark.usefixtures("two_releases")
+def test_somebody_elses_file_that_the_tag_does_not_hold_is_told_and_removed(hub, server, back, push):
+    planned, notes = plan_rollback(hub, MODEL, "v1"), []
+    push({**NEW, "theirs.txt": b"theirs"}, "theirs")
+    commit = back(planned, notes.append)
+    assert [each.title for each in hub.history(MODEL, "main")][:3] == ["Roll back to v1", "theirs", "v2"]
+    assert hub.head(MODEL) == commit
+    assert tree(server, "main") == tree(server, "v1")
+    [note] = notes
+    assert "somebody else committed to demo/model" in note
+    assert "(theirs.txt); none of these files is to be there, so it goes on, and its own commit removes them" in note
 
 
 @pytest.mark.usefixtures("two_releases")

@@ -193,6 +193,11 @@ def overtaken(world):
     world.faults(Fault("moved", "*/commit/*", file="README.md", nth=(1,)))
 
 
+def joined(world):
+    two_releases(world)
+    world.faults(Fault("moved", "*/commit/*", file="theirs.txt", nth=(1,)))
+
+
 def not_ours(world):
     world.small.release()
     world.small.write_lock((), "v1", "0" * 40)
@@ -211,6 +216,7 @@ def unheard_release(world):
 FIRES = {
     (may_not_write, "release"): 1,
     (overtaken, "rollback"): 1,
+    (joined, "rollback"): 1,
     (overtaken, "yank"): 1,
     (unheard, "rollback"): 1,
     (unheard, "yank"): 2,
@@ -232,7 +238,9 @@ ROWS = {
     "the signature is missing": {"verify": unsigned},
     "the signature is by somebody else": {"verify": signed_by_somebody},
     "there is no such tag": {"rollback": tagged_otherwise},
-    "somebody else commits in between": {"rollback": overtaken, "yank": overtaken},
+    "somebody else commits a file of the older tag in between": {"rollback": overtaken},
+    "somebody else commits any other file in between": {"rollback": joined},
+    "somebody else commits in between": {"yank": overtaken},
     "the tag names a commit that this release did not make": {"yank": not_ours},
     "the answer of the Hub is lost": {"release": unheard_release, "rollback": unheard, "yank": unheard},
 }
@@ -271,5 +279,7 @@ def test_a_row(world, capsys, what, command):
         assert sent == [(world.small.model / LOST).stat().st_size], "nothing else is sent again"
     if command == "release":
         assert world.server.store.has(TARGET, "v1") == (code == 0 or happens is tagged_by_somebody)
+    elif happens is joined:
+        assert world.small.tree() == world.small.tree("v1"), "theirs is removed"
     elif happens is unheard:
         assert world.small.titles()[1:] == ["Demo (v2)", "Demo (v1)", "initial commit"], "one commit, made once"

@@ -183,11 +183,12 @@ def records(place: Place) -> dict[str, int]:
 
 
 def _unsent(place: Place) -> int:
-    """Bytes of the largest shards that are made and not recorded as sent, as many as are sent at once."""
+    """Bytes of the largest shards that are made and not recorded as sent, as many as are sent at once, and of plots."""
     known = records(place)
     shards = (place.workspace / "model").glob("*.safetensors")
     sizes = [path.stat().st_size for path in shards if f"upload/{path.name}" not in known]
-    return sum(sorted(sizes)[-UPLOADS_AT_ONCE:])
+    plots = (place.workspace / "card" / "assets").glob("*.png")
+    return sum(sorted(sizes)[-UPLOADS_AT_ONCE:]) + sum(path.stat().st_size for path in plots)
 
 
 def _rot(place: Place, dice: random.Random, happened: Happened) -> None:

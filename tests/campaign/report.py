@@ -99,7 +99,7 @@ _COUNTS = (
     ("files that rotted on the disk", lambda group: sum(one.rotten for one in group)),
     ("runs of the command", lambda group: sum(len(one.codes) for one in group)),
     ("… that ended with exit code 4", lambda group: sum(one.codes.count(4) for one in group)),
-    ("bytes of shards needed, MB", lambda group: f"{sum(one.needed for one in group) / 1e6:.1f}"),
+    ("bytes of large files needed, MB", lambda group: f"{sum(one.needed for one in group) / 1e6:.1f}"),
     ("… sent over needed", lambda group: f"{sum(one.sent for one in group) / sum(one.needed for one in group):.3f}"),
     ("… of which the Hub had dropped, MB", lambda group: f"{sum(one.dropped for one in group) / 1e6:.1f}"),
     (

@@ -138,7 +138,7 @@ SPOILT = {
     lambda happened: happened.codes.append(4): "not done after",
     lambda happened: happened.redone.append("quantize/x"): "quantize/x was finished and ran again",
     lambda happened: happened.sent_again.append("x"): "although the Hub held",
-    lambda happened: setattr(happened, "sent", happened.sent + 1): "1 bytes of shards were sent again",
+    lambda happened: setattr(happened, "sent", happened.sent + 1): "1 bytes of large files were sent again",
 }
 
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
+SUMS = "SHA256SUMS"
+"""The digest of every other published file, for whoever has neither this program nor the Hub's client."""
 _BLOCK = 1 << 22
 
 

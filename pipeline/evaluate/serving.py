@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 _Result = TypeVar("_Result")
 _HOST = "127.0.0.1"
+_SECRET = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_OIDC_", "PIPELINE_SIGNING_", "ACTIONS_ID_TOKEN_")
+"""How names begin of what the environment may hold and a base model's own code must not see."""
 _PROGRAM = (sys.executable, "-m", "pipeline.evaluate.server")
 _LOOK = 0.1  # seconds between two looks at what goes on
 _START = 300  # seconds until it listens: it imports a lot, but loads no weights before
@@ -195,11 +197,11 @@ def _wait_until_it_listens(server: _Server, folder: Path) -> None:
 
 
 def _environment(cache: str) -> dict[str, str]:
-    """Ours, without proxies and tokens, and with nothing to be found or fetched from the Hub."""
+    """Ours, without proxies, tokens and keys, and with nothing to be found or fetched from the Hub."""
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.lower().endswith("_proxy") and name not in {"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"}
+        if not name.lower().endswith("_proxy") and not name.startswith(_SECRET)
     }
     return {**kept, "HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": cache, "TIKTOKEN_CACHE_DIR": ""}
 

@@ -23,6 +23,14 @@ class Addition(CommitOperationAdd):
     advance: Callable[[int], None]
 
     @property
+    def _should_ignore(self) -> bool:
+        """Never, whatever a .gitignore of the repository says: the client would leave such files out in silence."""
+        return False
+
+    @_should_ignore.setter
+    def _should_ignore(self, _: bool | None) -> None: ...
+
+    @property
     def is_large(self) -> bool:
         """Whether the Hub wants it in large-file storage; it has to have been asked."""
         return self._upload_mode == "lfs"

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pipeline.hub.protocol import Upload
-from pipeline.manifest import describe
+from pipeline.manifest import File, describe
 from pipeline.stages import quantize, render
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pipeline.engine.task import Step
     from pipeline.stages.job import Job
 
@@ -25,6 +27,12 @@ def made(job: Job, step: Step) -> list[Upload]:
         paths[path] = render.in_workspace(path)
         digests[paths[path]] = digest
     return [
-        Upload(step.path(path), describe(step.path(path), name, known_sha256=digests[path]))
-        for name, path in sorted(paths.items())
+        Upload(step.path(path), _file(step.path(path), name, digests[path])) for name, path in sorted(paths.items())
     ]
+
+
+def _file(path: Path, name: str, sha256: str) -> File:
+    """Weights are never held by git, so that nothing of them has to be read for their other digest."""
+    if name.endswith(".safetensors"):
+        return File(name, path.stat().st_size, sha256)
+    return describe(path, name, known_sha256=sha256)

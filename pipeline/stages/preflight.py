@@ -35,3 +35,13 @@ def check_tag(job: Job) -> None:
             f"the tag {tag} of {target} was withdrawn, as its history says",
             hint="A withdrawn tag is not used again: raise target.tag in release.yaml.",
         )
+
+
+def check_private(job: Job) -> None:
+    """`HubRefused` when the release is asked to be private and the repository is there for all to see."""
+    target = Repository(job.release.target.repo)
+    if job.release.target.private and not job.hub.is_private(target):
+        raise HubRefused(
+            f"release.yaml asks for a private repository, and {target} is public",
+            hint="Make it private on the Hub, or choose another target.repo, or leave target.private out.",
+        )

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from pipeline.errors import PipelineError, UsageError
+from pipeline.errors import HubError, PipelineError, UsageError
+from pipeline.hub.deadline import within
 from pipeline.hub.said import one_line
-from pipeline.manifest import File, Manifest, sha256
+from pipeline.manifest import SUMS, File, Manifest, sha256
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,12 +29,13 @@ if TYPE_CHECKING:
 FILE = "model.sig"
 """Where verifiers look for it."""
 
-UNSIGNED = frozenset({"README.md", "SHA256SUMS", FILE})
+UNSIGNED = frozenset({"README.md", SUMS, FILE})
 """A withdrawal changes the card, which is made from files that are signed; SHA256SUMS names the signature's digest."""
 
 _BESIDE = (".cache/huggingface", ".git", ".gitattributes", ".github", ".gitignore")
 """What no release publishes, and a copy by `hf download` or git holds all the same; verifiers pass it over."""
 
+_PATIENCE = 600  # seconds; Sigstore's own client waits for ever
 KEY, PASSPHRASE = "PIPELINE_SIGNING_KEY", "PIPELINE_SIGNING_PASSPHRASE"
 """What the environment says: the file of the private key, and what it is encrypted with."""
 
@@ -87,11 +89,12 @@ class Signer:
             target = Path(folder) / FILE
             try:
                 self._use_signer(config)
-                config.sign(name, target)
+                within(_PATIENCE, f"sign the release by {self.by}", lambda: config.sign(name, target))
             except PipelineError:
                 raise
             except Exception as error:  # whatever Sigstore and the network do
-                raise PipelineError(
+                failure = HubError if self.signing.identity else PipelineError
+                raise failure(
                     f"the release could not be signed: {one_line(error)}",
                     hint="Nothing was published. The same command goes on here.",
                 ) from error
@@ -110,7 +113,7 @@ class Signer:
         config = verifying.Config().set_hashing_config(_known("model", files))  # type: ignore[no-untyped-call]
         try:
             self._use_verifier(config, signature)
-            config.verify("model", signature)
+            within(_PATIENCE, f"check the signature by {self.by}", lambda: config.verify("model", signature))
         except PipelineError:
             raise
         except Exception as error:  # noqa: BLE001 - a file of others, which may be anything

@@ -9,10 +9,10 @@ from pipeline.errors import BaseModelError, HubRefused
 from pipeline.hub.doubt import difference
 from pipeline.hub.protocol import Repository, Upload
 from pipeline.hub.publish import publish
-from pipeline.manifest import File, Manifest, describe, write_atomically
+from pipeline.manifest import SUMS, File, Manifest, describe, write_atomically
 from pipeline.stages import contents, creating, quantize, render, sign, storage, validate
 from pipeline.stages.creating import COMMIT, REPOSITORY
-from pipeline.stages.preflight import check_tag
+from pipeline.stages.preflight import check_private, check_tag
 from pipeline.stages.signature import FILE as SIGNATURE
 from pipeline.weights.side_files import side_files
 
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 LANE = Lane("upload", "sends every shard when it is written, and shows all of them by one commit at the end", width=2)
 HEAD = "upload/head"
-SUMS = "SHA256SUMS"
-"""The digest of every other published file, for whoever has neither this program nor the Hub's client."""
 
 
 def tasks(job: Job) -> list[Task]:
@@ -60,6 +58,7 @@ def _head(job: Job) -> Task:
 
     def run(step: Step) -> Mapping[str, Json]:
         check_tag(job)
+        check_private(job)
         for remark in storage.remarks(job):
             step.note(remark)
         return {"head": job.hub.head(target)}

@@ -12,9 +12,9 @@ from pipeline.errors import PipelineError
 from pipeline.hub.doubt import THE_HUBS_OWN
 from pipeline.hub.protocol import Repository, untold
 from pipeline.lock import Lock
-from pipeline.manifest import File, Manifest, describe, sha256
+from pipeline.manifest import SUMS, File, Manifest, describe, sha256
 from pipeline.release.find import lock_file
-from pipeline.stages import quantize, render, signature, upload
+from pipeline.stages import quantize, render, signature
 from pipeline.stages.signature import Signer
 from pipeline.stages.withdraw import is_withdrawn
 
@@ -109,9 +109,9 @@ def verify(asked: Asked, folders: Folders, hub: Hub, told: Callable[[str], None]
         if signing := asked.release.signing:
             row, problem, remark = _signed(Signer(signing, folders.root), rows, there, seen)
             rows, problems, remarks = [*rows, *row], (*problems, *problem), (*remarks, *remark)
-        if upload.SUMS in there and all(row.file.sha256 for row in rows):
+        if SUMS in there and all(row.file.sha256 for row in rows):
             sums = Manifest(tuple(row.file for row in rows)).sums().encode()
-            rows.append(_committed(_of_bytes(upload.SUMS, sums), there, seen))
+            rows.append(_committed(_of_bytes(SUMS, sums), there, seen))
     known = {row.file.path for row in rows}
     rows += [Row(file, "not looked at", "not of the release") for file in there if file.path not in known]
     return Verified(

@@ -9,12 +9,13 @@ from pipeline.card.withdrawal import mark
 from pipeline.errors import HubError, HubRefused
 from pipeline.hub.doubt import THE_HUBS_OWN, difference
 from pipeline.hub.protocol import Upload, untold
-from pipeline.manifest import describe, write_atomically
+from pipeline.manifest import SUMS, describe, write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.hub.protocol import Hub, Repository
+    from pipeline.manifest import File
 
 _CARD = "README.md"
 
@@ -78,7 +79,7 @@ def plan_withdrawal(
         hub.download(repository, head, there[_CARD], path, untold)
         before = path.read_text(encoding="utf-8")
     wanted = hub.manifest(repository, str(tagged or published))
-    present = not difference(wanted, there, THE_HUBS_OWN | {_CARD})
+    present = not difference(wanted, there, THE_HUBS_OWN | {_CARD, SUMS})
     return Withdrawal(tag, head, before, mark(before, tag, reason, present=present), present, tagged is not None)
 
 
@@ -93,7 +94,8 @@ def withdraw(hub: Hub, repository: Repository, planned: Withdrawal, folder: Path
         path = folder / "marked.md"
         write_atomically(path, planned.after)
         upload = Upload(path, describe(path, _CARD))
-        commit = hub.commit(repository, [upload], [], parent=planned.head, message=title(planned.tag))
+        uploads = [upload, *_sums(hub, repository, planned.head, upload.file, folder)]
+        commit = hub.commit(repository, uploads, [], parent=planned.head, message=title(planned.tag))
         if not upload.file.same_content(hub.manifest(repository, commit)[_CARD]):
             raise HubError(
                 f"commit {commit[:12]} of {repository} does not hold the card that was sent",
@@ -102,3 +104,17 @@ def withdraw(hub: Hub, repository: Repository, planned: Withdrawal, folder: Path
     if planned.tagged:
         hub.untag(repository, planned.tag)
     return commit
+
+
+def _sums(hub: Hub, repository: Repository, head: str, card: File, folder: Path) -> list[Upload]:
+    """The sums with the digest of the marked card, so that whoever checks a copy by them finds nothing wrong."""
+    there = hub.manifest(repository, head)
+    if SUMS not in there:
+        return []
+    path = folder / "sums"
+    hub.download(repository, head, there[SUMS], path, untold)
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    write_atomically(
+        path, "".join(f"{card.sha256}  {_CARD}\n" if line.endswith(f"  {_CARD}\n") else line for line in lines)
+    )
+    return [Upload(path, describe(path, SUMS))]

@@ -29,6 +29,7 @@ INDEX = "model.safetensors.index.json"
 _GENERATION = "generation_config.json"
 _MODELOPT = "hf_quant_config.json"
 _DAMAGED = "Try again later; if it stays so, the file is damaged on the Hub: tell its publisher."
+_LARGEST = 200_000_000  # bytes; the index of Kimi K2.5 has 25 million
 _WEIGHTS = re.compile(r"model[^/]*\.safetensors")
 
 
@@ -151,8 +152,9 @@ def _read_config(repo: str, files: Manifest, read: ReadFile) -> dict[str, Json]:
         raise BaseModelError(f"{repo} has no {CONFIG}", hint="mlx-lm finds the architecture there.")
     config = _read_json(CONFIG, files, read)
     if _GENERATION in files:
+        content = _read_whole(_GENERATION, files, read)
         try:
-            generation = _read_json(_GENERATION, files, read)
+            generation = decode(_GENERATION, content)
         except BaseModelError:  # as mlx-lm: without it the ids of config.json hold
             generation = {}
         if generation.get("eos_token_id"):
@@ -163,9 +165,15 @@ def _read_config(repo: str, files: Manifest, read: ReadFile) -> dict[str, Json]:
 
 
 def _read_json(path: str, files: Manifest, read: ReadFile) -> dict[str, Json]:
+    return decode(path, _read_whole(path, files, read))
+
+
+def _read_whole(path: str, files: Manifest, read: ReadFile) -> bytes:
+    if files[path].size > _LARGEST:
+        raise BaseModelError(f"{path} has {files[path].size} bytes, and no such file needs more than {_LARGEST}")
     content = read(path, 0, files[path].size)
     if not files[path].can_be(content):
         content = read(path, 0, files[path].size)
     if not files[path].can_be(content):
         raise BaseModelError(f"{path} arrived twice with another digest than the Hub has for it", hint=_DAMAGED)
-    return decode(path, content)
+    return content

@@ -11,8 +11,7 @@ from pipeline.hub.local.store import Store
 from pipeline.hub.protocol import Repository, Upload
 from pipeline.hub.publish import publish
 from pipeline.lock import Lock, LockedBase, LockedRecipe, LockedTarget
-from pipeline.manifest import File, Manifest, describe
-from pipeline.stages.upload import SUMS
+from pipeline.manifest import SUMS, File, Manifest, describe
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -23,9 +23,12 @@ def test_a_withdrawn_release_warns_keeps_its_files_and_loses_its_tag(small, run)
     assert small.tags() == {}
     assert small.titles()[0] == "Withdraw v1"
     assert b"**This release, `v1`, has been withdrawn.** Wrong template." in small.content("README.md")
-    assert {p: d for p, d in small.tree().items() if p != "README.md"} == {
-        p: d for p, d in tree.items() if p != "README.md"
+    marked = {"README.md", "SHA256SUMS"}
+    assert {p: d for p, d in small.tree().items() if p not in marked} == {
+        p: d for p, d in tree.items() if p not in marked
     }
+    sums = dict(line.split("  ", 1)[::-1] for line in small.content("SHA256SUMS").decode().splitlines())
+    assert sums == {p: d for p, d in small.tree().items() if p not in {"SHA256SUMS", ".gitattributes"}}
     assert small.tree(commit) == tree
     code, out, _ = run("verify", "demo")
     assert code == 5

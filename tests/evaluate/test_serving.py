@@ -190,9 +190,9 @@ def test_another_program_at_the_port_is_not_taken_for_the_server(
 def test_it_is_the_command_of_the_card_without_network_proxies_or_token(
     stand_in: Callable[..., Path], started: list[Any], monkeypatch: pytest.MonkeyPatch, trusted: bool
 ) -> None:
-    monkeypatch.setenv("HF_TOKEN", "hf_secret")
-    monkeypatch.setenv("https_proxy", "http://10.0.0.1:3128")
-    monkeypatch.setenv("ALL_PROXY", "http://10.0.0.1:3128")
+    secret = ("HF_TOKEN", "https_proxy", "ALL_PROXY", "PIPELINE_SIGNING_PASSPHRASE", "ACTIONS_ID_TOKEN_REQUEST_TOKEN")
+    for name in secret:
+        monkeypatch.setenv(name, "http://10.0.0.1:3128")
     folder = stand_in(program="import json, os, sys; sys.exit(json.dumps([sys.argv[1:], dict(os.environ)]))")
     with pytest.raises(NotServed) as raised:
         ask(folder, trust_remote_code=trusted)
@@ -202,7 +202,7 @@ def test_it_is_the_command_of_the_card_without_network_proxies_or_token(
     assert (host, address) == ("--host", "127.0.0.1")
     assert int(port) > 1024
     assert environment["HF_HUB_OFFLINE"] == "1"
-    assert not {"HF_TOKEN", "https_proxy", "ALL_PROXY"} & set(environment)
+    assert not set(secret) & set(environment)
 
 
 def test_code_that_is_not_trusted_is_refused_before_it_could_run(tiny_kimi_base: Path) -> None:

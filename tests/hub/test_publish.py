@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import pytest
 import sending
+from starlette.responses import JSONResponse
 
 from pipeline.errors import HubError, Overtaken
 from pipeline.hub.huggingface import HuggingFace
+from pipeline.hub.local import commits
 from pipeline.hub.local.faults import Fault
 from pipeline.hub.local.server import LocalHub
 from pipeline.hub.protocol import Repository, Upload
@@ -162,6 +165,19 @@ def test_what_comes_after_a_harmless_commit_is_looked_at_too(hub, server, upload
     assert len(notes) == 1
     assert "theirs.txt" in notes[0]
     assert titles(hub) == ["Change README.md", "Change theirs.txt", "initial commit"]
+
+
+def test_a_gitignore_of_the_repository_leaves_nothing_of_a_release_out(hub, server, uploads, monkeypatch):
+    """The Hub tells the client which files it names, and the client would leave them out of the commit."""
+    answer = commits._upload_modes
+
+    def ignoring(request, files):
+        said = json.loads(answer(request, files).body)
+        return JSONResponse({"files": [{**file, "shouldIgnore": True} for file in said["files"]]})
+
+    monkeypatch.setattr(commits, "_upload_modes", ignoring)
+    assert holds(server, uploads, publish(hub, MODEL, uploads, message="v1"))
+    assert titles(hub) == ["v1", "initial commit"]
 
 
 def test_a_restless_repository_is_given_up(hub, server, uploads):

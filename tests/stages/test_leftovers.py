@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 from small_release import SmallRelease
 
@@ -26,7 +28,7 @@ def made(job, task, *paths):
         file = job.workspace.path(path)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(path)
-        outputs.append(Output(path, len(path), file.stat().st_mtime_ns, "0" * 64))
+        outputs.append(Output(path, len(path), file.stat().st_mtime_ns, hashlib.sha256(path.encode()).hexdigest()))
     job.workspace.keep(Record(task, {}, {}, tuple(outputs)))
 
 
@@ -53,4 +55,26 @@ def test_what_an_earlier_release_made_goes_and_what_somebody_put_there_stays(job
     assert job.workspace.recorded("download") == [download.base_task("config.json")]
     assert job.workspace.recorded("quantize") == [quantize.name(shard), quantize.SIDE_FILES]
     assert job.workspace.path("validate/quality.json").exists()
+    assert sweep(job) == []
+
+
+def test_what_is_not_as_it_was_recorded_is_somebodys(job, tmp_path):
+    """Another file, a folder, a link to somewhere else, a record that names another folder."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "x").write_text("model/sub/x")
+    for name in ("other", "folder", "sub/x", "card"):
+        made(job, quantize.name(name), "card/README.md" if name == "card" else f"model/{name}")
+    model = job.workspace.path(quantize.MODEL)
+    (model / "other").write_text("mine, now")
+    (model / "folder").unlink()
+    (model / "folder").mkdir()
+    (model / "sub/x").unlink()
+    (model / "sub").rmdir()
+    (model / "sub").symlink_to(outside)
+    assert sweep(job) == []
+    assert (model / "other").read_text() == "mine, now"
+    assert (model / "folder").is_dir()
+    assert (outside / "x").exists()
+    assert job.workspace.path("card/README.md").exists()
     assert sweep(job) == []

@@ -21,7 +21,7 @@ from pipeline.manifest import describe
 from pipeline.release.load import load_release
 from pipeline.stages import upload
 from pipeline.stages.job import Folders, Job, open_job
-from pipeline.stages.preflight import check_rights, check_tag
+from pipeline.stages.preflight import check_private, check_rights, check_tag
 from pipeline.stages.withdraw import plan_withdrawal, withdraw
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
@@ -135,3 +135,16 @@ def test_nothing_is_fetched_or_made_before_the_hub_has_said_that_it_may(opened):
     assert len(long) > 20
     assert all(asked < order.index(name) for name in long)
     assert not any(task.after for task in stages.tasks(job, "validate")), "what publishes nothing asks nobody"
+
+
+def test_what_is_to_be_private_does_not_go_where_everybody_looks(opened):
+    job, server = opened(), opened.server
+    target = job.release.target.model_copy(update={"private": True})
+    private = replace(job, asked=replace(job.asked, release=job.release.model_copy(update={"target": target})))
+    server.store.create(TARGET, private=False, author="demo")
+    check_private(job)
+    with pytest.raises(HubRefused, match="is public") as caught:
+        head_task(private).run(None)
+    assert "Make it private on the Hub" in caught.value.hint
+    server.store.set_private(TARGET, private=True)
+    check_private(private)

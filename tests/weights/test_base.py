@@ -134,6 +134,23 @@ def test_what_arrives_with_a_flipped_bit_is_read_again_and_an_error_the_second_t
         read_base("a/b", "0" * 40, files, read)
 
 
+@pytest.mark.parametrize("name", ["config.json", "generation_config.json"])
+def test_a_small_file_that_is_damaged_or_far_too_large_is_never_passed_over(folder, name):
+    files = Manifest(tuple(describe(path, path.name) for path in folder.iterdir()))
+
+    def read(path, start, length):
+        content = (folder / path).read_bytes()[start : start + length]
+        return content.replace(b"1", b"3") if path == name else content
+
+    with pytest.raises(BaseModelError, match=f"^{name} arrived twice with another digest"):
+        read_base("a/b", "0" * 40, files, read)
+    huge = Manifest(tuple(replace(file, size=10**11) if file.path == name else file for file in files))
+    with pytest.raises(BaseModelError, match=f"^{name} has 100000000000 bytes"):
+        read_base(
+            "a/b", "0" * 40, huge, lambda path, start, length: (folder / path).read_bytes()[start : start + length]
+        )
+
+
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"---\n\xff: \xff\n---\n", b"---\nlicense: mit"])
 def test_a_card_that_is_no_text_states_nothing(content, folder, read_folder):
     (folder / "README.md").write_bytes(content)

@@ -265,7 +265,8 @@ def test_a_wrong_digest_is_not_asked_for_eight_times(fetch, storage, wire):
 
 
 def test_an_address_that_expires_in_between_is_asked_for_again(fetch, storage, wire):
-    storage += [None, None, None, None, line.answered(403)]
+    # All connections have asked with the first address before one asks with it again.
+    storage += [*[line.together(download.CONNECTIONS)] * download.CONNECTIONS, line.answered(403)]
     fetch()
     assert wire.sent == len(CONTENT)
     assert len(wire.ranges) == 7

@@ -21,7 +21,7 @@ from pipeline.hub.account import check_may_create, is_free
 from pipeline.hub.additions import Addition, addition, operation
 from pipeline.hub.download import download
 from pipeline.hub.failures import translated
-from pipeline.hub.protocol import Commit, Storage, Upload, untold
+from pipeline.hub.protocol import SURELY_LARGE, Commit, Storage, Upload, untold
 from pipeline.hub.remote import RangesIgnored, RemoteFile
 from pipeline.manifest import File, Manifest
 
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from pipeline.hub.protocol import Advance, Copy, Repository
 
 _XET_ATTEMPTS = 3
-_SURELY_LARGE = 10_000_000  # bytes; whatever is larger is in large-file storage
 _BATCH = 256
 
 client.install()
@@ -211,15 +210,15 @@ class HuggingFace:
 
     def _large(self, repository: Repository, additions: Sequence[Addition]) -> list[Addition]:
         """Those that go to large-file storage; the Hub is asked where size does not say."""
-        unclear = [each for each in additions if each.upload.file.size <= _SURELY_LARGE]
+        unclear = [each for each in additions if each.upload.file.size <= SURELY_LARGE]
         _fetch_upload_modes(
             unclear, repository.kind, repository.id, build_hf_headers(token=self._token), "main", self.endpoint
         )
-        return [each for each in additions if each.upload.file.size > _SURELY_LARGE or each.is_large]
+        return [each for each in additions if each.upload.file.size > SURELY_LARGE or each.is_large]
 
     def _send(self, repository: Repository, upload: Upload, advance: Callable[[int], None]) -> None:
         """By Xet, or by the older way where that has failed too often, for this file or for small ones together."""
-        counted = upload.file.sha256 if upload.file.size > _SURELY_LARGE else "small"
+        counted = upload.file.sha256 if upload.file.size > SURELY_LARGE else "small"
         if self._attempts[counted] >= _XET_ATTEMPTS:
             lfs_process.upload(self.endpoint, self._token, repository, upload, advance)
             return

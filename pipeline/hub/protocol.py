@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
     from pipeline.manifest import File, Manifest
 
+SURELY_LARGE = 10_000_000
+"""Bytes; whatever is larger is in large-file storage, and no part of a commit's own request."""
+
 
 @dataclass(frozen=True)
 class Repository:

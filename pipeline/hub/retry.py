@@ -13,7 +13,7 @@ from pipeline.errors import BlobsGone, HubError, HubRefused, Overtaken
 from pipeline.hub import doubt
 from pipeline.hub.deadline import SILENCE, SLOWEST, within
 from pipeline.hub.progress import Progress
-from pipeline.hub.protocol import Upload
+from pipeline.hub.protocol import SURELY_LARGE, Upload, untold
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -161,8 +161,14 @@ class Patient:
         parent: str,
         message: str,
     ) -> str:
-        """Whenever it is open whether the commit was made, the repository itself is asked before anything is sent."""
-        longest = _transfer(sum(upload.file.size for upload in uploads if isinstance(upload, Upload)))
+        """Large files that the Hub lacks are sent before it, within the limits of a transfer.
+
+        Whenever it is open whether the commit was made, the repository itself is asked before anything is sent.
+        """
+        mine = [upload for upload in uploads if isinstance(upload, Upload)]
+        for upload in self.missing(repository, mine):
+            self.preupload(repository, upload, untold)
+        longest = _transfer(sum(upload.file.size for upload in mine if upload.file.size <= SURELY_LARGE))
 
         def send() -> str:
             return self._hub.commit(repository, uploads, deletes, parent=parent, message=message)

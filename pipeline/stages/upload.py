@@ -129,7 +129,7 @@ def _send_missing(job: Job, uploads: list[Upload], step: Step) -> None:
     """What is sent ahead of the commit and is not there: large files beside the shards, and shards that were lost.
 
     A record says that a shard was sent, and not that the Hub still has it: what no commit refers to is dropped after a
-    day or so. The commit itself would send all of that in one call, without an end to it and without a word.
+    day or so. The commit would send it as well, but without a word, and nobody could stop it.
     """
     for upload in job.hub.missing(_target(job), uploads):
         if upload.file.path in {shard.name for shard in job.layout.shards}:

@@ -156,6 +156,26 @@ def test_a_commit_that_is_carried_out_after_it_was_given_up_is_made_once(server,
     assert [each.id for each in hub.history(MODEL, "main")] == [commit, parent]
 
 
+def test_large_files_that_were_sent_give_a_commit_no_more_time(server, write, told):
+    """Their size alone would give it four minutes, in which it would be answered."""
+    upload, parent = write(os.urandom(12_000_000)), server.store.resolve(MODEL, "main")
+    hub = Patient(HuggingFace(server.endpoint, "token"), call_seconds=2, told=told.append)
+    hub.preupload(MODEL, upload, lambda _: None)
+    server.faults.add(Fault("stall", "*/commit/*", seconds=10, nth=(1,)))
+    commit = hub.commit(MODEL, [upload], [], parent=parent, message="once")
+    assert "cannot commit to demo/model: there was no answer within 2 s" in told[0]
+    assert hub.head(MODEL) == commit
+
+
+def test_what_a_commit_still_has_to_send_is_given_up_when_it_goes_silent(server, write, told, way):
+    upload, parent = write(os.urandom(3_000_000)), server.store.resolve(MODEL, "main")
+    hub = Patient(HuggingFace(server.endpoint, "token"), call_seconds=1, told=told.append)
+    server.faults.add(Fault("stall", sending.LAST[way], seconds=10, nth=(1,)))
+    commit = hub.commit(MODEL, [upload], [], parent=parent, message="once")
+    assert "cannot upload model.safetensors to demo/model: there was no answer within 1 s" in told[0]
+    assert hub.head(MODEL) == commit
+
+
 def test_a_412_that_nobody_is_to_blame_for_is_asked_again(hub, server, upload):
     parent = hub.head(MODEL)
     server.faults.add(Fault("status", "*/commit/*", status=412, nth=(1,)))

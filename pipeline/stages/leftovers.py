@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
-from pipeline.engine.plan import found
+from pipeline.errors import WorkspaceError
 from pipeline.stages import download, quantize
 
 if TYPE_CHECKING:
-    from pipeline.engine.workspace import Output
+    from collections.abc import Iterator
+    from pathlib import Path
+
     from pipeline.stages.job import Job
 
 _GROUPS = {f"{download.LANE.name}/{download.BASE}": download.BASE, quantize.LANE.name: quantize.MODEL}
 """The folder that the tasks of a group fill."""
+_OURS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors|\.model(-\d{5}-of-\d{5})?\.safetensors\.part")
+"""Names of shards, and of those that were being written."""
+_LOADED = "model*.safetensors"
+"""What mlx-lm loads of a folder."""
 
 
 def sweep(job: Job) -> list[str]:
-    """Remove what tasks made, or had begun to fetch, and this release does not have, and answer the paths.
+    """Remove what tasks made, or had begun to make, and this release does not have, and answer the paths.
 
-    Only what lies there as a record, or the notes of a download, has it is removed: anything else is somebody's.
+    That is whatever a record names, though it was altered since, shards in the model folder that a kill left without a
+    record, and what the notes of a download name.
+
+    Raises: WorkspaceError for anything else that mlx-lm would load; it is somebody's.
     """
     tasks = {task.name: task for stage in (download, quantize) for task in stage.tasks(job)}
     planned = {output for task in tasks.values() for output in task.outputs}
@@ -26,18 +36,42 @@ def sweep(job: Job) -> list[str]:
     for group, folder in _GROUPS.items():
         for name in job.workspace.recorded(group):
             record = job.workspace.record(name)
-            made = record.outputs if record else ()
-            gone = [output.path for output in made if output.path not in planned and _is_ours(job, folder, output)]
+            made = [output.path for output in record.outputs] if record else []
+            gone = [path for path in made if path not in planned and _is_in(job, folder, path)]
             for path in gone:
                 job.workspace.path(path).unlink()
             if name not in tasks:
                 job.workspace.forget(name)
             swept += gone
-    return swept + download.sweep(job)
+    for shard in _unrecorded(job.workspace.path(quantize.MODEL)):
+        if quantize.path(shard.name) not in planned:
+            shard.unlink()
+            swept.append(quantize.path(shard.name))
+    swept += download.sweep(job)
+    _check_nothing_else_is_loaded(job, planned)
+    return swept
 
 
-def _is_ours(job: Job, folder: str, output: Output) -> bool:
-    """Whether the file is in the folder, by no link, and as it was when it was recorded."""
-    path, root = job.workspace.path(output.path), job.workspace.path(folder)
-    inside = path.parent.resolve().is_relative_to(root.resolve()) and output.path.startswith(f"{folder}/")
-    return inside and path.is_file() and not path.is_symlink() and found(output, job.workspace) is not None
+def _is_in(job: Job, folder: str, path: str) -> bool:
+    """Whether it is a file in the folder, by no link."""
+    file, root = job.workspace.path(path), job.workspace.path(folder)
+    inside = file.parent.resolve().is_relative_to(root.resolve()) and path.startswith(f"{folder}/")
+    return inside and file.is_file() and not file.is_symlink()
+
+
+def _unrecorded(model: Path) -> Iterator[Path]:
+    """Files by whose names they are shards; where the folder is a link, others may write to it as well."""
+    if not model.is_symlink() and model.is_dir():
+        for path in sorted(model.iterdir()):
+            if _OURS.fullmatch(path.name) and path.is_file() and not path.is_symlink():
+                yield path
+
+
+def _check_nothing_else_is_loaded(job: Job, planned: set[str]) -> None:
+    for folder in (download.BASE, quantize.MODEL):
+        for path in sorted(job.workspace.path(folder).glob(_LOADED)):
+            if f"{folder}/{path.name}" not in planned:
+                raise WorkspaceError(
+                    f"{path} is no file of this release, and mlx-lm would load it with the others",
+                    hint="Move it out of that folder.",
+                )

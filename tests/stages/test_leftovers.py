@@ -8,6 +8,7 @@ import pytest
 from small_release import SmallRelease
 
 from pipeline.engine.workspace import Output, Record
+from pipeline.errors import WorkspaceError
 from pipeline.release.load import load_release
 from pipeline.stages import download, quantize
 from pipeline.stages.job import Folders, open_job
@@ -58,23 +59,58 @@ def test_what_an_earlier_release_made_goes_and_what_somebody_put_there_stays(job
     assert sweep(job) == []
 
 
-def test_what_is_not_as_it_was_recorded_is_somebodys(job, tmp_path):
-    """Another file, a folder, a link to somewhere else, a record that names another folder."""
+def test_what_was_altered_since_goes_too_and_what_is_elsewhere_stays(job, tmp_path):
+    """A disk that flips a bit makes no file somebody's; a folder, a link, and a record that names another folder."""
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "x").write_text("model/sub/x")
-    for name in ("other", "folder", "sub/x", "card"):
+    for name in ("altered", "folder", "sub/x", "card"):
         made(job, quantize.name(name), "card/README.md" if name == "card" else f"model/{name}")
     model = job.workspace.path(quantize.MODEL)
-    (model / "other").write_text("mine, now")
+    (model / "altered").write_text("model/altered, by a bit")
     (model / "folder").unlink()
     (model / "folder").mkdir()
     (model / "sub/x").unlink()
     (model / "sub").rmdir()
     (model / "sub").symlink_to(outside)
-    assert sweep(job) == []
-    assert (model / "other").read_text() == "mine, now"
+    assert sweep(job) == ["model/altered"]
     assert (model / "folder").is_dir()
     assert (outside / "x").exists()
     assert job.workspace.path("card/README.md").exists()
     assert sweep(job) == []
+
+
+def test_a_shard_whose_record_was_never_written_goes(job):
+    """Killed after its last byte, or before; then the recipe was changed, and the shards have other names."""
+    planned = job.layout.shards[0].name
+    model = job.workspace.path(quantize.MODEL)
+    model.mkdir(parents=True)
+    left = ["model-00002-of-00009.safetensors", ".model-00003-of-00009.safetensors.part"]
+    for name in (planned, *left, "notes.txt"):
+        (model / name).write_text(name)
+    assert sorted(sweep(job)) == sorted(quantize.path(name) for name in left)
+    assert there(job) == {f"model/{planned}", "model/notes.txt"}
+
+
+@pytest.mark.parametrize("folder", [download.BASE, quantize.MODEL])
+def test_what_mlx_lm_would_load_and_nobody_recorded_is_an_error(job, folder):
+    path = job.workspace.path(folder) / "model-best.safetensors"
+    path.parent.mkdir(parents=True)
+    path.write_text("mine")
+    with pytest.raises(WorkspaceError, match=r"model-best\.safetensors is no file of this release") as caught:
+        sweep(job)
+    assert "Move it out" in caught.value.hint
+    assert path.read_text() == "mine"
+
+
+def test_nothing_unrecorded_is_removed_where_the_folder_is_a_link(job, tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    path = outside / "model-00002-of-00009.safetensors"
+    path.write_text("somebody's")
+    model = job.workspace.path(quantize.MODEL)
+    model.parent.mkdir(parents=True, exist_ok=True)
+    model.symlink_to(outside)
+    with pytest.raises(WorkspaceError, match="is no file of this release"):
+        sweep(job)
+    assert path.exists()

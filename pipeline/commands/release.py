@@ -15,8 +15,7 @@ from pipeline.errors import ThresholdsMissed, Unmeasurable, UsageError
 from pipeline.hub.protocol import Repository
 from pipeline.release.load import load_release
 from pipeline.release.written import parse_size
-from pipeline.stages import commit, creating, measuring, quantize, render, sign, text, upload, validate
-from pipeline.stages.leftovers import sweep
+from pipeline.stages import commit, creating, leftovers, measuring, quantize, render, sign, text, upload, validate
 from pipeline.stages.publishing import Publishing
 from pipeline.stages.room import check_room
 from pipeline.weights.base import weight_files
@@ -73,9 +72,10 @@ def _carry_out(
         console.show_plan(planned, every=every, dry_run=False)
         publishing.check_planned(job, planned)
         sign.check_planned(job, planned)
-        if swept := sweep(job):
+        if swept := leftovers.sweep(job):
             more = f" and {len(swept) - 1} more" if swept[1:] else ""
             console.show_note(f"removed what an earlier release made: {swept[0]}{more}")
+        leftovers.check(job)
         check_room(planned, job.workspace, window=window, rehearsal=job.release.hub == "local")
         measuring.import_ahead(planned)
         try:

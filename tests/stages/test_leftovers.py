@@ -12,7 +12,7 @@ from pipeline.errors import WorkspaceError
 from pipeline.release.load import load_release
 from pipeline.stages import download, quantize
 from pipeline.stages.job import Folders, open_job
-from pipeline.stages.leftovers import sweep
+from pipeline.stages.leftovers import check, sweep
 
 
 @pytest.fixture
@@ -86,10 +86,11 @@ def test_a_shard_whose_record_was_never_written_goes(job):
     model = job.workspace.path(quantize.MODEL)
     model.mkdir(parents=True)
     left = ["model-00002-of-00009.safetensors", ".model-00003-of-00009.safetensors.part"]
-    for name in (planned, *left, "notes.txt"):
+    stays = [planned, f".{job.layout.shards[1].name}.part", "notes.txt"]
+    for name in (*stays, *left):
         (model / name).write_text(name)
     assert sorted(sweep(job)) == sorted(quantize.path(name) for name in left)
-    assert there(job) == {f"model/{planned}", "model/notes.txt"}
+    assert there(job) == {quantize.path(name) for name in stays}
 
 
 @pytest.mark.parametrize("folder", [download.BASE, quantize.MODEL])
@@ -98,8 +99,9 @@ def test_what_mlx_lm_would_load_and_nobody_recorded_is_an_error(job, folder):
     path.parent.mkdir(parents=True)
     path.write_text("mine")
     with pytest.raises(WorkspaceError, match=r"model-best\.safetensors is no file of this release") as caught:
-        sweep(job)
+        check(job)
     assert "Move it out" in caught.value.hint
+    assert sweep(job) == []
     assert path.read_text() == "mine"
 
 
@@ -111,6 +113,7 @@ def test_nothing_unrecorded_is_removed_where_the_folder_is_a_link(job, tmp_path)
     model = job.workspace.path(quantize.MODEL)
     model.parent.mkdir(parents=True, exist_ok=True)
     model.symlink_to(outside)
-    with pytest.raises(WorkspaceError, match="is no file of this release"):
-        sweep(job)
+    assert sweep(job) == []
     assert path.exists()
+    with pytest.raises(WorkspaceError, match="is no file of this release"):
+        check(job)

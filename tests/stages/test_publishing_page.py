@@ -112,6 +112,11 @@ def full_disk(world):
     world.patch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=10_000_000))
 
 
+def somebodys_weights(world):
+    world.finish()
+    (world.small.model / "model-best.safetensors").write_bytes(b"x")
+
+
 def private_before(world):
     world.finish()
     world.create(private=True)
@@ -226,6 +231,7 @@ ROWS = {
     "the tag names a commit of somebody else": {"release": tagged_by_somebody},
     "the tag was withdrawn": {"release": withdrawn},
     "the disk will not hold base and result": {"release": full_disk},
+    "somebody's weights lie among those of the release": {"release": somebodys_weights},
     "the private key is not there": {"release": keyless},
     "the repository was private before": {"release": private_before},
     "the Hub has lost what was sent": {"release": lost},
